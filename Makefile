@@ -1,0 +1,76 @@
+# Targets are described by the comment on their line: `make` alone lists them.
+
+PYTHON ?= python3
+APPS := falcon fastapi cherrypy pyramid litestar
+port_falcon := 8001
+port_fastapi := 8002
+port_cherrypy := 8003
+port_pyramid := 8004
+port_litestar := 8005
+
+# Every environment is a folder of .venv: one for each app, one for the suite, one for uv where it is not installed.
+UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
+INSTALLED := .installed
+ENVS := $(APPS:%=.venv/%/$(INSTALLED))
+SUITE := .venv/tests/bin
+SHARED_COPIES := $(wildcard apps/*/shared_secret.py apps/*/gunicorn.conf.py apps/*/serve.py)
+
+.DELETE_ON_ERROR:
+.PHONY: help run $(APPS:%=run-%) test $(APPS:%=test-%) lint format sync lock clean
+
+help: # list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*# /  make \1 @ /p; s/^$$(APPS:%=\([a-z]*\)-%):.*# /  make \1-<app> @ /p' Makefile | column -t -s @
+	@echo "  where <app> is one of: $(APPS)"
+
+$(APPS:%=run-%): run-%: .venv/%/$(INSTALLED) .env # serve one app
+	@shared/run.sh $* $(port_$*)
+
+run: $(ENVS) .env # serve all five, on ports 8001 to 8005; Ctrl-C ends them
+	@env -u PORT $(MAKE) --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
+
+test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and put the contract to it
+	$(SUITE)/pytest
+
+$(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app
+	$(SUITE)/pytest --app $*
+
+lint: .venv/tests/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
+	$(SUITE)/ruff format --check
+	$(SUITE)/ruff check
+	$(SUITE)/mypy shared/shared_secret.py tests
+	for app in $(APPS); do $(SUITE)/mypy --python-executable .venv/$$app/bin/python apps/$$app || exit; done
+	$(SUITE)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
+	$(SUITE)/ruff format
+	$(SUITE)/ruff check --fix
+
+sync: # copy what is in shared/ into the apps
+	@for copy in $(SHARED_COPIES); do cp shared/$${copy##*/} $$copy; done
+
+lock: $(UV) # pin the newest versions that the pyproject.toml files allow
+	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile --quiet --upgrade --universal --generate-hashes \
+		pyproject.toml --output-file requirements.txt) || exit; done
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --group tests --output-file tests/requirements.txt
+
+clean: # remove the environments and caches; .env stays
+	rm -rf .venv .*_cache .hypothesis
+	find apps shared tests -name __pycache__ -exec rm -rf {} +
+
+.venv/uv/bin/uv:
+	$(PYTHON) -m venv .venv/uv
+	.venv/uv/bin/python -m pip install --quiet uv==0.13.9
+
+.env:
+	@umask 077 && $(PYTHON) -c 'import secrets; print("SHARED_SECRET=" + secrets.token_urlsafe(32))' >$@
+	@echo "Wrote .env with a fresh secret."
+
+.venv/tests/$(INSTALLED): tests/requirements.txt
+$(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt
+.venv/%/$(INSTALLED): | $(UV)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("This needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.13 ...")'
+	@echo "Setting up .venv/$*"
+	@rm -rf .venv/$*
+	@$(UV) venv --quiet --python $(PYTHON) .venv/$*
+	@$(UV) pip install --quiet --require-hashes --python .venv/$*/bin/python --requirement $<
+	@touch $@

@@ -1,0 +1,65 @@
+"""A CherryPy service that answers only its gateway.
+
+Start: gunicorn
+"""
+
+import json
+import logging
+
+import cherrypy
+from cherrypy._cprequest import Request
+
+from shared_secret import HEADER, SharedSecret
+
+OPEN = {("GET", "/healthz")}  # everything else needs the secret
+FIELD = "HTTP_" + HEADER.upper().replace("-", "_")  # its name in the WSGI environment
+rule = SharedSecret()
+
+
+def json_error(status: str, message: str, traceback: str, version: str) -> str:
+    """Answer every error as JSON, without its traceback."""
+    cherrypy.response.headers["Content-Type"] = "application/json"
+    return json.dumps({"status": status, "message": message})
+
+
+class GatewayOnly(Request):
+    """Request class: it comes before headers are parsed and paths are tidied; a Tool would come after."""
+
+    show_tracebacks = False
+    error_page = {"default": json_error}
+
+    def process_headers(self) -> None:
+        environ = self.wsgi_environ
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) not in OPEN:
+            value = environ.get(FIELD)
+            denial = rule.check([] if value is None else [value.encode("latin-1")])
+            if denial:
+                cherrypy.response.headers.update(denial.headers)
+                raise cherrypy.HTTPError(denial.status, denial.message)
+        try:
+            super().process_headers()
+        except cherrypy.HTTPError:
+            raise
+        except Exception as error:  # CherryPy decodes RFC 2047 words, and fails on many
+            raise cherrypy.HTTPError(400, "Malformed header") from error
+
+
+class Root:
+    @cherrypy.expose
+    @cherrypy.tools.allow(methods=["GET", "HEAD"])
+    @cherrypy.tools.json_out()
+    def protected(self, **query: str) -> dict[str, str]:
+        return {"message": "Access granted"}
+
+    @cherrypy.expose
+    @cherrypy.tools.allow(methods=["GET", "HEAD"])
+    @cherrypy.tools.json_out()
+    def healthz(self, **query: str) -> dict[str, str]:
+        return {"status": "ok"}
+
+
+# By default an unhandled error is logged with every header of its request, the secret among them.
+cherrypy.config.update({"log.screen": False, "tools.log_headers.on": False})
+cherrypy.log.error_log.addHandler(logging.StreamHandler())
+app = cherrypy.Application(Root(), "")
+app.request_class = GatewayOnly

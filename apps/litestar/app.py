@@ -1,0 +1,59 @@
+"""A Litestar service that answers only its gateway.
+
+Start: python serve.py
+"""
+
+from litestar import Litestar, get
+from litestar.logging import LoggingConfig
+from litestar.middleware import ASGIMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.response.base import ASGIResponse
+from litestar.serialization import encode_json
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from shared_secret import HEADER, SharedSecret
+
+OPEN = {("GET", "/healthz")}  # everything else needs the secret
+FIELD = HEADER.lower().encode()  # its name in the ASGI scope
+
+
+class GatewayOnly(ASGIMiddleware):
+    """Middleware around the whole app: in the list of middleware it would run after routing."""
+
+    def __init__(self) -> None:
+        self.rule = SharedSecret()
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if (scope.get("method"), scope["path"]) in OPEN:
+            return await next_app(scope, receive, send)
+        denial = self.rule.check([value for name, value in scope["headers"] if name == FIELD])
+        if denial:
+            body = encode_json({"status_code": denial.status, "detail": denial.message})
+            answer = ASGIResponse(body=body, status_code=denial.status, headers=denial.headers)
+            return await answer(scope, receive, send)
+        await next_app(scope, receive, send)
+
+
+@get("/protected")
+async def protected() -> dict[str, str]:
+    return {"message": "Access granted"}
+
+
+@get("/healthz", include_in_schema=False)
+async def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+scheme = SecurityScheme(type="apiKey", name=HEADER, security_scheme_in="header")
+app = Litestar(
+    [protected, healthz],
+    logging_config=LoggingConfig(log_exceptions="always", disable_stack_trace=set(range(400, 500))),
+    openapi_config=OpenAPIConfig(
+        title="Origin",
+        version="0.1.0",
+        components=Components(security_schemes={"SharedSecret": scheme}),
+        security=[{"SharedSecret": []}],
+    ),
+)
+app.asgi_handler = GatewayOnly()(app.asgi_handler)

@@ -1,0 +1,78 @@
+"""Answer only the gateway: decide whether a request carries the secret that the gateway adds to it.
+
+What is accepted comes from the environment, as text or, with `_FILE` added to the name, from a file:
+
+    SHARED_SECRET           the secret; without one nothing is let in
+    SHARED_SECRET_PREVIOUS  accepted beside it while the gateway still sends the old one
+"""
+
+import hmac
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+HEADER = "X-Shared-Secret"
+
+
+class Denial(NamedTuple):
+    """The answer to a request that is not let in: status code, words for the body, header fields."""
+
+    status: int
+    message: str
+    headers: dict[str, str]
+
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_CHALLENGE = {"WWW-Authenticate": 'SharedSecret realm="origin"', **_NO_STORE}  # RFC 9110 section 11.6.1
+NOT_CONFIGURED = Denial(500, "Server configuration error", _NO_STORE)
+NOT_PROVIDED = Denial(401, "No secret provided", _CHALLENGE)
+INVALID = Denial(401, "Invalid secret", _CHALLENGE)
+
+
+class SharedSecret:
+    """The secrets that this origin accepts; files are looked at again once a second."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._accepted: list[bytes] | None = None
+        self._look()
+
+    def check(self, values: Sequence[bytes]) -> Denial | None:
+        """Take the value of every `X-Shared-Secret` field in a request; return the denial, or None to let it in."""
+        if time.monotonic() >= self._next_look:
+            self._look()
+        accepted = self._accepted
+        if not accepted:
+            return NOT_CONFIGURED
+        if len(values) > 1:
+            return INVALID
+        value = values[0].strip(b" \t") if values else b""
+        if not value:
+            return NOT_PROVIDED
+        # Bytes, because text that is not ASCII raises; every secret, whichever fits; and the length of the second
+        # argument alone sets the time.
+        fits = [hmac.compare_digest(secret, value) for secret in accepted]
+        return None if any(fits) else INVALID
+
+    def _look(self) -> None:
+        self._next_look = time.monotonic() + 1  # first, so that other threads go on with what is known
+        # The current secret first: whoever rotates writes the previous one before it.
+        current, previous = self._read("SHARED_SECRET"), self._read("SHARED_SECRET_PREVIOUS")
+        accepted = [secret for secret in (current, previous) if secret] if current else []
+        if not accepted and self._accepted != []:
+            logging.getLogger(__name__).error(
+                "No shared secret: set SHARED_SECRET, or SHARED_SECRET_FILE to the path of a readable file "
+                "that holds it. Until then requests are answered 500."
+            )
+        self._accepted = accepted
+
+    def _read(self, name: str) -> bytes:
+        try:
+            path = self._environ.get(name + "_FILE")
+            secret = Path(path).read_bytes() if path else os.fsencode(self._environ.get(name, ""))
+        except (OSError, ValueError):  # not there, not readable, not a path
+            return b""
+        return secret.strip()

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Serve one app from its own environment: shared/run.sh NAME PORT
+# The secret is that of .env, unless the environment has one, were it an empty one.
+set -eu
+name=$1
+export HOST="${HOST:-127.0.0.1}" PORT="${PORT:-$2}"
+
+if [ -z "${SHARED_SECRET+set}${SHARED_SECRET_FILE:+set}" ]; then
+    set -a
+    . ./.env
+    set +a
+fi
+secret=${SHARED_SECRET-}
+if [ -n "${SHARED_SECRET_FILE-}" ]; then
+    secret=$(cat "$SHARED_SECRET_FILE") || true
+fi
+
+case $HOST in
+    *:*) url="http://[$HOST]:$PORT" ;;
+    *) url="http://$HOST:$PORT" ;;
+esac
+quoted=$(printf %s "$secret" | sed "s/'/'\\\\''/g")
+cat <<EOT
+$name on $url:
+  open:     curl -i '$url/healthz'
+  refused:  curl -i '$url/protected'
+  granted:  curl -i '$url/protected' -H 'X-Shared-Secret: $quoted'
+EOT
+
+PATH=$PWD/.venv/$name/bin:$PATH
+cd "apps/$name"
+# The start command is stated once, in the docstring of app.py.
+command=$(sed -n 's/^Start: //p' app.py)
+exec $command

@@ -1,0 +1,109 @@
+"""Start a service as a real server, know when it is ready, read its log, stop it."""
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
+KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
+START_DEADLINE = STOP_DEADLINE = 60.0  # seconds; generous, because nothing is measured here
+
+
+def start_command(folder: Path) -> list[str]:
+    """Return the words of the start command, which stands in the docstring of the folder's app.py."""
+    command = re.search(r"^Start: (.+)$", (folder / "app.py").read_text(), re.MULTILINE)
+    assert command, f"{folder}/app.py has no line `Start: COMMAND` in its docstring"
+    return command[1].split()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class Service:
+    """One app, served by its own start command from its own environment, for as long as the `with` block lasts.
+
+    `config` are the environment variables that configure it, `folder` a copy to run instead of the app itself.
+    """
+
+    def __init__(self, app: str, config: Mapping[str, str], log: Path, folder: Path | None = None) -> None:
+        self.app = app
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        self.folder = folder or ROOT / "apps" / app
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        path = f"{ROOT / '.venv' / app / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        self.environ = {**kept, "PATH": path, "HOST": "127.0.0.1", "PORT": str(self.port), **config}
+
+    def log(self) -> str:
+        """Return all that the service has written to its standard output and standard error."""
+        return self._log.read_text(errors="replace")
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process, in a group of its own, without waiting for anything."""
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                start_command(self.folder),
+                cwd=self.folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Service":
+        self.process = self.spawn()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _wait_until_ready(self) -> None:
+        """Wait until a request nobody else can make appears in this service's log: what answers is this process."""
+        probe = f"/ready-{secrets.token_hex(8)}"
+        deadline = time.monotonic() + START_DEADLINE
+        while probe not in self.log():
+            if self.process.poll() is not None:
+                raise RuntimeError(
+                    f"{self.app} ended with status {self.process.returncode} at its start:\n{self.end()}"
+                )
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.app} was not ready after {START_DEADLINE:.0f} s:\n{self.end()}")
+            try:
+                requests.get(self.url + probe, timeout=5)
+            except requests.RequestException:
+                time.sleep(0.1)
+
+    def end(self) -> str:
+        """Return the end of the log, for a message."""
+        return "\n".join(self.log().splitlines()[-20:])
+
+    def stop(self) -> None:
+        """End the process and all that it started: first asked to, then without being asked."""
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_DEADLINE)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

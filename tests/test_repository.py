@@ -1,0 +1,55 @@
+"""What holds the repository together: copies that are copies, folders that are whole, documents that tell the truth."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from service import APPS, ROOT, start_command
+
+SERVERS = {"gunicorn": "gunicorn.conf.py", "python serve.py": "serve.py"}
+
+
+@pytest.mark.parametrize("copy", sorted(ROOT.glob("apps/*/*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_copies_are_the_same_byte_for_byte(copy: Path) -> None:
+    """What stands in shared/ and in an app is one text."""
+    original = ROOT / "shared" / copy.name
+    if original.exists():
+        assert copy.read_bytes() == original.read_bytes(), (
+            f"{copy.relative_to(ROOT)} differs from shared/{copy.name}: change it there, then run `make sync`"
+        )
+
+
+def test_an_app_folder_holds_what_it_needs_and_nothing_else(app: str) -> None:
+    """The same files in each, and the file that its server needs."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", f"apps/{app}"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    command = " ".join(start_command(ROOT / "apps" / app))
+    names = {"README.md", "app.py", "pyproject.toml", "requirements.txt", "shared_secret.py", SERVERS[command]}
+    assert {path.removeprefix(f"apps/{app}/") for path in tracked} == names
+
+
+def test_readmes_give_the_start_command_of_the_app(app: str) -> None:
+    """The documents of an app start it as everything else does."""
+    command = " ".join(start_command(ROOT / "apps" / app))
+    assert re.search(
+        rf"^\.venv/bin/{re.escape(command)}$", (ROOT / "apps" / app / "README.md").read_text(), re.MULTILINE
+    )
+
+
+def test_top_level() -> None:
+    """No other folders than these, dot-folders aside."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {path.split("/")[0] for path in tracked if "/" in path and path[0] != "."} == {"apps", "shared", "tests"}
+
+
+def test_readme_names_every_app() -> None:
+    """The table of apps and the ports."""
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for app in APPS:
+        assert f"](apps/{app})" in readme
+        port = re.search(rf"^port_{app} := (\d+)$", makefile, re.MULTILINE)
+        assert port
+        assert f"| {port[1]} |" in readme

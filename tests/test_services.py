@@ -1,0 +1,180 @@
+"""What an app does as a whole: over time, in its log, at its start, and when its own code fails."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import PREVIOUS, SECRET
+from service import STOP_DEADLINE, Service
+from wire import exchange
+
+HEADER = "X-Shared-Secret"
+DEADLINE = 30.0  # seconds; a changed file counts within one, and a busy machine is slower than that
+
+
+def answer(service: Service, secret: str | bytes | None = None) -> tuple[int, str]:
+    """Return status and body of GET /protected."""
+    headers = {} if secret is None else {HEADER: secret.encode() if isinstance(secret, str) else secret}
+    response = requests.get(f"{service.url}/protected", headers=headers, timeout=DEADLINE)
+    return response.status_code, response.text
+
+
+@pytest.mark.parametrize("state", ["configured"])
+def test_granted_and_refused(service: Service) -> None:
+    """An ordinary client gets 200 with the secret and 401 without."""
+    assert answer(service, SECRET)[0] == 200
+    assert answer(service)[0] == 401
+    assert answer(service, "wrong")[0] == 401
+
+
+@pytest.mark.parametrize("state", ["unset"])
+def test_not_configured_says_so_in_the_log(service: Service) -> None:
+    """A service without a secret answers 500, and its log names what to set."""
+    assert answer(service, SECRET)[0] == 500
+    assert "SHARED_SECRET" in service.log()
+    assert "SHARED_SECRET_FILE" in service.log()
+
+
+def put(file: Path, text: str | None) -> None:
+    """Change a secret's file the way that rotation does: whole at once."""
+    if text is None:
+        file.unlink(missing_ok=True)
+    else:
+        new = file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(file)
+
+
+@pytest.mark.parametrize("state", ["files"])
+def test_secret_files_change_under_a_running_server(service: Service) -> None:
+    """From not configured over a rotation to the new secret, without a restart; the file wins over the variable."""
+    current, previous = service.folder / "current", service.folder / "previous"
+    steps: list[tuple[str | None, str | None, dict[str, int]]] = [
+        (None, None, {"old": 500, SECRET: 500, "": 500}),
+        (" \n", "old", {"old": 500, SECRET: 500}),
+        ("old\n", None, {"old": 200, "new": 401, SECRET: 401}),
+        ("new\n", "old\r\n", {"old": 200, "new": 200, PREVIOUS: 401}),
+        ("new", " \n", {"old": 401, "new": 200}),
+        (None, PREVIOUS, {"old": 500, "new": 500, PREVIOUS: 500}),
+    ]
+    for number, (new_current, new_previous, expected) in enumerate(steps):
+        put(previous, new_previous)
+        put(current, new_current)
+        deadline = time.monotonic() + DEADLINE
+        while (got := {secret: answer(service, secret)[0] for secret in expected}) != expected:
+            assert time.monotonic() < deadline, f"step {number}: {got} instead of {expected}"
+            time.sleep(0.1)
+    assert "SHARED_SECRET_FILE" in service.log()
+
+
+@pytest.mark.parametrize("state", ["configured"])
+def test_log_has_requests_and_no_secrets(service: Service) -> None:
+    """The access log names method, path and status; no line has a secret, the service's own or a presented one."""
+    host, end = b"Host: origin.test\r\n", b"Connection: close\r\n\r\n"
+    lines = [b"GET /seen/a%0aFORGED HTTP/1.1\r\n" + host]
+    for secret in (SECRET.encode(), b"presented-and-wrong"):
+        lines += [
+            b"GET /protected?secret=" + secret + b" HTTP/1.1\r\n" + host,
+            b"GET /protected HTTP/1.1\r\nReferer: https://a.test/?"
+            + secret
+            + b"\r\nUser-Agent: "
+            + secret
+            + b"\r\n"
+            + host,
+            b"GET /protected HTTP/1.1\r\nX-Shared-Secret: " + secret + b"\r\n" + host,
+            b"GET /protected HTTP/1.1\r\nX-Shared-Secret: " + secret + b"\0\r\n" + host,
+            b"GET /protected HTTP/1.1\r\nX-Shared-Secret : " + secret + b"\r\n" + host,
+            b"GET /protected HTTP/1.1\r\nX-Shared-Secret=" + secret + b"\r\n" + host,
+            b"GET /protected HTTP/1.1\r\n" + secret + b" : x\r\n" + host,
+            b"GET /protected HTTP/1.1 " + secret + b"\r\n" + host,
+            secret + b"\r\n",
+        ]
+    for line in lines:
+        assert 200 <= exchange(service.port, line + end).status < 500
+    requests.get(f"{service.url}/last", timeout=DEADLINE)
+    deadline = time.monotonic() + DEADLINE
+    while "/last" not in service.log():
+        assert time.monotonic() < deadline, "a request did not get into the log"
+        time.sleep(0.05)
+    log = service.log()
+    assert re.search(r"GET /last\b.* 401\b", log)
+    assert re.search(r"GET /protected\b.* 200\b", log)
+    assert "/seen/" in log
+    assert not re.search("^FORGED", log, re.MULTILINE), "a client can write log lines of its own"
+    assert SECRET not in log
+    assert "presented-and-wrong" not in log
+
+
+@pytest.mark.parametrize("state", ["crash"])
+def test_unhandled_error(service: Service) -> None:
+    """A handler that raises is a JSON 500 without a traceback for the client, and a traceback in the log."""
+    response = requests.get(
+        f"{service.url}/protected", headers={HEADER: SECRET, "Accept": "text/html"}, timeout=DEADLINE
+    )
+    assert response.status_code == 500
+    assert response.headers["Content-Type"] == "application/json"
+    assert isinstance(response.json(), dict)
+    assert "KeyError" not in response.text
+    deadline = time.monotonic() + DEADLINE
+    while "KeyError: 0" not in service.log():
+        assert time.monotonic() < deadline, f"no traceback in the log:\n{service.end()}"
+        time.sleep(0.05)
+    assert "Traceback" in service.log()
+    assert SECRET not in service.log()
+    assert answer(service)[0] == 401
+
+
+@pytest.mark.parametrize("state", ["configured"])
+def test_port_taken(app: str, service: Service, tmp_path: Path) -> None:
+    """One clear line and a status that is not 0."""
+    log = tmp_path / "log"
+    second = Service(app, {"SHARED_SECRET": SECRET, "PORT": str(service.port)}, log)
+    process = second.spawn()
+    try:
+        assert process.wait(STOP_DEADLINE) != 0
+    finally:
+        process.kill()
+    errors = [line for line in log.read_text().splitlines() if str(service.port) in line]
+    assert len(errors) == 1, log.read_text()
+    assert "in use" in errors[0]
+
+
+@pytest.mark.parametrize(("app", "document"), [("fastapi", "/openapi.json"), ("litestar", "/schema/openapi.json")])
+@pytest.mark.parametrize("state", ["configured"])
+def test_openapi_describes_the_header(document: str, service: Service) -> None:
+    """The OpenAPI document has a security scheme for the header, and the protected path asks for it."""
+    described = requests.get(service.url + document, headers={HEADER: SECRET}, timeout=DEADLINE).json()
+    schemes = described["components"]["securitySchemes"]
+    wanted = {"type": "apiKey", "in": "header", "name": HEADER}
+    names = {name for name, scheme in schemes.items() if wanted.items() <= scheme.items()}
+    asked = [*described.get("security", []), *described["paths"]["/protected"]["get"].get("security", [])]
+    assert names & {name for requirement in asked for name in requirement}
+
+
+@pytest.mark.parametrize("app", ["fastapi"])
+class TestHttpsRedirect:
+    """HTTPS_REDIRECT=1, in front of the check."""
+
+    @pytest.mark.parametrize("state", ["redirect", "redirect-behind-proxy"])
+    @pytest.mark.parametrize("headers", [{}, {HEADER: SECRET}, {"X-Forwarded-Proto": "http"}])
+    def test_plain_http(self, service: Service, headers: dict[str, str]) -> None:
+        """Plain HTTP is redirected, with the secret or without."""
+        got = requests.get(f"{service.url}/protected", headers=headers, timeout=DEADLINE, allow_redirects=False)
+        assert got.status_code in (301, 307, 308)
+        assert got.headers["Location"] == f"https://127.0.0.1:{service.port}/protected"
+
+    @pytest.mark.parametrize(("state", "status"), [("redirect", 307), ("redirect-behind-proxy", 200)])
+    def test_forwarded_proto(self, service: Service, status: int) -> None:
+        """X-Forwarded-Proto counts only when it comes from a proxy that the server was told of."""
+        headers = {HEADER: SECRET, "X-Forwarded-Proto": "https"}
+        got = requests.get(f"{service.url}/protected", headers=headers, timeout=DEADLINE, allow_redirects=False)
+        assert got.status_code == status
+
+    @pytest.mark.parametrize("state", ["redirect"])
+    @pytest.mark.parametrize("host", [b"[", b"a:99999", b"a:b", b"", b"\xe9", b"a b", b"u@h:80"])
+    def test_odd_host(self, service: Service, host: bytes) -> None:
+        """No Host makes it fail."""
+        got = exchange(service.port, b"GET /protected HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        assert 300 <= got.status < 500
