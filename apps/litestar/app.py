@@ -28,6 +28,8 @@ class GatewayOnly(ASGIMiddleware):
         if (scope.get("method"), scope["path"]) in OPEN:
             return await next_app(scope, receive, send)
         denial = self.rule.check([value for name, value in scope["headers"] if name == FIELD])
+        if denial and scope["type"] == "websocket":
+            return await send({"type": "websocket.close", "code": 1008, "reason": denial.message})
         if denial:
             body = encode_json({"status_code": denial.status, "detail": denial.message})
             answer = ASGIResponse(body=body, status_code=denial.status, headers=denial.headers)
