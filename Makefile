@@ -1,7 +1,9 @@
 # Targets are described by the comment on their line: `make` alone lists them.
 
 PYTHON ?= python3
-APPS := falcon fastapi cherrypy pyramid litestar
+ON_GUNICORN := falcon cherrypy pyramid
+ON_UVICORN := fastapi litestar
+APPS := $(ON_GUNICORN) $(ON_UVICORN)
 port_falcon := 8001
 port_fastapi := 8002
 port_cherrypy := 8003
@@ -13,20 +15,21 @@ UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
 INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
 SUITE := .venv/tests/bin
-SHARED_COPIES := $(wildcard apps/*/shared_secret.py apps/*/gunicorn.conf.py apps/*/serve.py)
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
 .PHONY: help run $(APPS:%=run-%) test $(APPS:%=test-%) lint format sync lock clean
 
 help: # list the targets
-	@sed -n 's/^\([a-z][a-z-]*\):.*# /  make \1 @ /p; s/^$$(APPS:%=\([a-z]*\)-%):.*# /  make \1-<app> @ /p' Makefile | column -t -s @
+	@awk -F ' # ' '/^[a-z]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
+		/^\$$\(APPS:%=[a-z]+-%\):/ { match($$1, /[a-z]+-/); printf "  make %-12s %s\n", substr($$1, RSTART, RLENGTH) "<app>", $$2 }' Makefile
 	@echo "  where <app> is one of: $(APPS)"
 
 $(APPS:%=run-%): run-%: .venv/%/$(INSTALLED) .env # serve one app
 	@shared/run.sh $* $(port_$*)
 
-run: $(ENVS) .env # serve all five, on ports 8001 to 8005; Ctrl-C ends them
-	@env -u PORT $(MAKE) --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
+run: $(ENVS) .env # serve all five at once; Ctrl-C ends them
+	@$(MAKE) PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
 
 test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and put the contract to it
 	$(SUITE)/pytest
@@ -46,12 +49,14 @@ format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
 	$(SUITE)/ruff check --fix
 
 sync: # copy what is in shared/ into the apps
-	@for copy in $(SHARED_COPIES); do cp shared/$${copy##*/} $$copy; done
+	@for app in $(APPS); do cp shared/shared_secret.py apps/$$app; done
+	@for app in $(ON_GUNICORN); do cp shared/gunicorn.conf.py apps/$$app; done
+	@for app in $(ON_UVICORN); do cp shared/serve.py apps/$$app; done
 
 lock: $(UV) # pin the newest versions that the pyproject.toml files allow
-	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile --quiet --upgrade --universal --generate-hashes \
+	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile $(LOCK) \
 		pyproject.toml --output-file requirements.txt) || exit; done
-	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --group tests --output-file tests/requirements.txt
+	$(UV) pip compile $(LOCK) --group tests --output-file tests/requirements.txt
 
 clean: # remove the environments and caches; .env stays
 	rm -rf .venv .*_cache .hypothesis

@@ -1,8 +1,14 @@
 #!/bin/sh
 # Serve one app from its own environment: shared/run.sh NAME PORT
-# The secret is that of .env, unless the environment has one, were it an empty one.
+# The secret is that of .env, unless the environment has one, even an empty one.
 set -eu
 name=$1
+absolute() { # the app runs in a folder of its own
+    case $1 in
+        /*) printf %s "$1" ;;
+        *) printf %s "$PWD/$1" ;;
+    esac
+}
 export HOST="${HOST:-127.0.0.1}" PORT="${PORT:-$2}"
 
 if [ -z "${SHARED_SECRET+set}${SHARED_SECRET_FILE:+set}" ]; then
@@ -12,7 +18,11 @@ if [ -z "${SHARED_SECRET+set}${SHARED_SECRET_FILE:+set}" ]; then
 fi
 secret=${SHARED_SECRET-}
 if [ -n "${SHARED_SECRET_FILE-}" ]; then
+    SHARED_SECRET_FILE=$(absolute "$SHARED_SECRET_FILE")
     secret=$(cat "$SHARED_SECRET_FILE") || true
+fi
+if [ -n "${SHARED_SECRET_PREVIOUS_FILE-}" ]; then
+    SHARED_SECRET_PREVIOUS_FILE=$(absolute "$SHARED_SECRET_PREVIOUS_FILE")
 fi
 
 case $HOST in

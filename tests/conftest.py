@@ -1,5 +1,6 @@
 """The services that the tests talk to: started once for each state that a chosen test needs, stopped at the end."""
 
+import os
 import secrets
 import shutil
 import signal
@@ -17,6 +18,7 @@ STATES = {
     "unset": {},
     "blank": {"SHARED_SECRET": " \t\n", "SHARED_SECRET_PREVIOUS": PREVIOUS},
     "rotation": {"SHARED_SECRET": f" {SECRET}\n", "SHARED_SECRET_PREVIOUS": PREVIOUS, "WEB_CONCURRENCY": "2"},
+    "behind-proxy": {"SHARED_SECRET": SECRET, "FORWARDED_ALLOW_IPS": "127.0.0.1"},
     "files": {"SHARED_SECRET": SECRET, "SHARED_SECRET_FILE": "current", "SHARED_SECRET_PREVIOUS_FILE": "previous"},
     "crash": {"SHARED_SECRET": SECRET},
     "redirect": {"SHARED_SECRET": SECRET, "HTTPS_REDIRECT": "1"},
@@ -47,8 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """End on SIGTERM as on Ctrl-C, so that no server is left running."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End on SIGTERM and SIGHUP as on Ctrl-C, so that no server is left running; ask no proxy for what runs here."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    os.environ["NO_PROXY"] = "127.0.0.1"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

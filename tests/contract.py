@@ -6,6 +6,7 @@ In what is sent, `<secret>` stands for the secret that the service was given; `f
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from wire import Response
 
@@ -35,7 +36,7 @@ class Answer:
         """Return in words every way in which a response is not as it has to be."""
         refused = got.status in (401, 500)
         expected: dict[str, str] = {}
-        if self.json or self.members or refused:
+        if (self.json and got.body) or self.members or refused:
             expected["Content-Type"] = "application/json"
         if refused:
             expected["Cache-Control"] = "no-store"
@@ -70,8 +71,10 @@ INVALID = Answer(frozenset({401}), "Invalid secret")
 NOT_FOUND = Answer(frozenset({404}), json=True)
 NO_METHOD = Answer(frozenset({404, 405}), json=True)
 REFUSED = Answer(frozenset({401}))
-REJECTED = Answer(frozenset(range(400, 500)))
-NO_FAILURE = Answer(frozenset(range(200, 500)))
+NO_FAILURE = Answer(frozenset(range(200, 500)), json=True)  # a redirect may have no body
+REJECTED = Answer(frozenset(range(400, 500)), json=True)
+REJECTED_BY_SERVER = Answer(frozenset(range(400, 500)))  # before any app sees it, and so in the server's own words
+ANY_BUT_FAILURE = Answer(frozenset(range(200, 500)))
 
 
 @dataclass(frozen=True)
@@ -97,18 +100,31 @@ def fill(sent: bytes, secret: str, previous: str) -> bytes:
     return sent
 
 
-def request(target: str, *fields: bytes, method: str = "GET", host: bytes | None = b"Host: origin.test") -> bytes:
+def request(
+    target: str,
+    *fields: bytes,
+    method: str = "GET",
+    host: bytes | None = b"Host: origin.test",
+    connection: bytes = b"Connection: close",
+    body: bytes = b"",
+) -> bytes:
     """Return a request as bytes; fields are whole header lines without their end."""
-    lines = [f"{method} {target} HTTP/1.1".encode(), *([host] if host else []), *fields, b"Connection: close"]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    lines = [f"{method} {target} HTTP/1.1".encode(), *([host] if host else []), *fields, connection]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def protected(*fields: bytes, query: str = "", method: str = "GET", host: bytes | None = b"Host: origin.test") -> bytes:
-    """Return a request for the protected path."""
-    return request("/protected" + query, *fields, method=method, host=host)
+protected = partial(request, "/protected")
 
 
 RIGHT = b"X-Shared-Secret: <secret>"
+
+
+def post(kind: bytes, body: bytes) -> bytes:
+    """Return a request with the secret and a body of some media type, to a path that takes none."""
+    length = f"Content-Length: {len(body)}".encode()
+    return request("/nope", RIGHT, b"Content-Type: " + kind, length, method="POST", body=body)
+
+
 WRONG = b"X-Shared-Secret: presented-and-wrong"
 EMPTY = b"X-Shared-Secret:"
 BLANK = b"X-Shared-Secret: \t "
@@ -116,6 +132,7 @@ PREVIOUS = b"X-Shared-Secret: <previous>"
 
 CONFIG_FIRST = "Look at the configuration before anything else: without a secret all but the open path is a 500."
 OPEN = "GET /healthz answers a health check, and looks at no secret."
+TRIMMED = "White space around a field value is no part of it (RFC 9110 section 5.5)."
 WHOLE = "Compare the whole value, byte by byte, and decode or unquote nothing."
 BYTES = "Compare bytes with hmac.compare_digest: text that is not ASCII makes it raise."
 ALL_VALUES = "Look at every value of the header, and refuse more than one."
@@ -149,9 +166,9 @@ CASES = [
     Case("open/wrong-secret", request("/healthz", WRONG), HEALTHY, OPEN),
     Case("open/query", request("/healthz?probe=1"), HEALTHY, OPEN),
     Case("auth/right", protected(RIGHT), GRANTED, "With the right secret GET /protected is granted."),
-    Case("auth/right-and-query", protected(RIGHT, query="?a=b"), GRANTED, "A query does not make it another path."),
+    Case("auth/right-and-query", request("/protected?a=b", RIGHT), GRANTED, "A query does not make it another path."),
     Case("auth/name-in-any-case", protected(b"x-sHARED-sECRET: <secret>"), GRANTED, "Field names have no letter case."),
-    Case("auth/space-around", protected(b"X-Shared-Secret: \t <secret> \t"), GRANTED, "RFC 9110 section 5.5."),
+    Case("auth/space-around", protected(b"X-Shared-Secret: \t <secret> \t"), GRANTED, TRIMMED),
     Case("auth/missing", protected(), NOT_PROVIDED, "No header is a 401 that says so."),
     Case("auth/empty", protected(EMPTY), NOT_PROVIDED, "An empty header provides no secret."),
     Case("auth/blank", protected(BLANK), NOT_PROVIDED, "A blank header provides no secret."),
@@ -163,7 +180,7 @@ CASES = [
     Case("auth/rfc2047-word", protected(b"X-Shared-Secret: =?utf-8?q?<secret>?="), INVALID, WHOLE),
     Case("auth/previous", protected(PREVIOUS), INVALID, "A secret that is not configured any more is wrong."),
     Case("auth/in-authorization", protected(b"Authorization: Bearer <secret>"), NOT_PROVIDED, ONE_NAME),
-    Case("auth/in-query", protected(query="?X-Shared-Secret=<secret>"), NOT_PROVIDED, ONE_NAME),
+    Case("auth/in-query", request("/protected?X-Shared-Secret=<secret>"), NOT_PROVIDED, ONE_NAME),
     Case("auth/in-cookie", protected(b"Cookie: X-Shared-Secret=<secret>"), NOT_PROVIDED, ONE_NAME),
     Case("rotation/new", protected(RIGHT), GRANTED, "During a rotation the new secret is accepted.", "rotation"),
     Case("rotation/old", protected(PREVIOUS), GRANTED, "During a rotation so is the previous one.", "rotation"),
@@ -172,7 +189,7 @@ CASES = [
     Case("wire/byte-0xe9", protected(b"X-Shared-Secret: \xe9"), INVALID, BYTES),
     Case("wire/utf-8", protected("X-Shared-Secret: sécret".encode()), INVALID, BYTES),
     Case("wire/right-and-0xe9", protected(RIGHT + b"\xe9"), INVALID, BYTES),
-    Case("wire/right-and-nul", protected(RIGHT + b"\0"), REJECTED, ROBUST),
+    Case("wire/right-and-nul", protected(RIGHT + b"\0"), REJECTED_BY_SERVER, ROBUST),
     Case("wire/8-kb", protected(b"X-Shared-Secret: " + b"x" * 8000), INVALID, ROBUST),
     Case("wire/right-twice", protected(RIGHT, RIGHT), INVALID, ALL_VALUES),
     Case("wire/right-then-wrong", protected(RIGHT, WRONG), INVALID, ALL_VALUES),
@@ -183,12 +200,26 @@ CASES = [
     Case("wire/underscores", protected(b"X_Shared_Secret: <secret>"), NOT_PROVIDED, ONE_NAME),
     Case("wire/half-underscores", protected(b"X-Shared_Secret: <secret>"), NOT_PROVIDED, ONE_NAME),
     Case("wire/underscores-beside", protected(WRONG, b"X_Shared_Secret: <secret>"), INVALID, ONE_NAME),
-    Case("wire/no-host", protected(host=None), REJECTED, ROBUST),
-    Case("wire/no-host-right", protected(RIGHT, host=None), NO_FAILURE, ROBUST),
-    Case("wire/odd-host-right", protected(RIGHT, query="/", host=b"Host: [a:99999"), NO_FAILURE, ROBUST),
+    Case("wire/no-host", protected(host=None), REJECTED_BY_SERVER, ROBUST),
+    Case("wire/no-host-right", protected(RIGHT, host=None), ANY_BUT_FAILURE, ROBUST),
+    Case("wire/odd-host-right", request("/protected/", RIGHT, host=b"Host: [a:99999"), NO_FAILURE, ROBUST),
     Case("wire/odd-cookie-right", protected(RIGHT, b"Cookie: a[]=;=\xe9"), NO_FAILURE, ROBUST),
-    Case("wire/bad-query-right", protected(RIGHT, query="?%ff=%ff"), NO_FAILURE, ROBUST),
+    Case("wire/bad-query-right", request("/protected?%ff=%ff", RIGHT), NO_FAILURE, ROBUST),
+    Case("wire/odd-query-right", request("/protected?self=1&request=2", RIGHT), NO_FAILURE, ROBUST),
+    Case("wire/odd-query-open", request("/healthz?self=1&request=2"), HEALTHY, ROBUST),
     Case("wire/bad-path-right", request("/%ff", RIGHT), REJECTED, ROBUST),
+    Case("wire/virtual-root-right", protected(RIGHT, b"X-Vhm-Root: \xff"), GRANTED, ROBUST),
+    Case("wire/virtual-root-open", request("/healthz", b"X-Vhm-Root: \xff"), HEALTHY, ROBUST),
+    *(
+        Case(f"wire/{name}-right", posted, REJECTED, ROBUST)
+        for name, posted in (
+            ("form-charset", post(b"application/x-www-form-urlencoded; charset=nope", b"a=b")),
+            ("form-bytes", post(b"application/x-www-form-urlencoded", b"%ff=\xff&a")),
+            ("no-boundary", post(b"multipart/form-data", b"--")),
+            ("half-json", post(b"application/json", b"{")),
+            ("odd-type", post(b"\xff;=", b"x")),
+        )
+    ),
     Case("wire/unknown-charset", protected(b"X-Other: =?nope?b?AAAA?="), NOT_PROVIDED, ROBUST),
     Case("wire/unknown-charset-right", protected(RIGHT, b"X-Other: =?nope?b?AAAA?="), NO_FAILURE, ROBUST),
     Case("wire/unknown-charset-open", request("/healthz", b"X-Other: =?nope?b?AAAA?="), NO_FAILURE, ROBUST),
@@ -208,13 +239,20 @@ CASES = [
     ),
     Case(
         "deny/websocket",
-        protected(b"Upgrade: websocket", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Sec-WebSocket-Version: 13"),
+        protected(
+            b"Upgrade: websocket",
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            b"Sec-WebSocket-Version: 13",
+            connection=b"Connection: Upgrade",
+        ),
         NOT_PROVIDED,
         BEFORE_ROUTING,
     ),
     Case("deny/override", request("/healthz", b"X-HTTP-Method-Override: GET", method="POST"), NOT_PROVIDED, EXACT),
     Case("deny/original-url", protected(b"X-Original-URL: /healthz"), NOT_PROVIDED, EXACT),
-    Case("deny/script-name", protected(b"SCRIPT_NAME: /protected"), NOT_PROVIDED, EXACT),
+    Case("deny/script-name", protected(b"SCRIPT_NAME: /protected"), NOT_PROVIDED, EXACT, "behind-proxy"),
+    Case("deny/script-name-elsewhere", protected(b"SCRIPT_NAME: /x"), NOT_PROVIDED, EXACT, "behind-proxy"),
+    Case("deny/path-info", protected(b"PATH_INFO: /healthz"), NOT_PROVIDED, EXACT, "behind-proxy"),
     Case("deny/body-not-sent", protected(b"Content-Length: 9999999", method="POST"), NOT_PROVIDED, BEFORE_ROUTING),
     Case("deny/chunks-not-sent", protected(b"Transfer-Encoding: chunked", method="POST"), NOT_PROVIDED, BEFORE_ROUTING),
     Case("errors/not-found", request("/nope", RIGHT, b"Accept: text/html"), NOT_FOUND, FRAMEWORK),

@@ -16,7 +16,8 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 APPS = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
-KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
+KEPT = ("LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
+given_out: set[int] = set()  # two services that are started side by side must not get the same port
 START_DEADLINE = STOP_DEADLINE = 60.0  # seconds; generous, because nothing is measured here
 
 
@@ -28,10 +29,13 @@ def start_command(folder: Path) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that was free a moment ago, and that was not given out before."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port: int = server.getsockname()[1]
+        if port not in given_out:
+            given_out.add(port)
+            return port
 
 
 class Service:
@@ -47,8 +51,17 @@ class Service:
         self._log = log
         self.folder = folder or ROOT / "apps" / app
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        self.home = log.with_name("home")
+        self.home.mkdir(exist_ok=True)
         path = f"{ROOT / '.venv' / app / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        self.environ = {**kept, "PATH": path, "HOST": "127.0.0.1", "PORT": str(self.port), **config}
+        self.environ = {
+            **kept,
+            "PATH": path,
+            "HOME": str(self.home),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            **config,
+        }
 
     def log(self) -> str:
         """Return all that the service has written to its standard output and standard error."""

@@ -1,6 +1,7 @@
 """What an app does as a whole: over time, in its log, at its start, and when its own code fails."""
 
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -107,12 +108,26 @@ def test_log_has_requests_and_no_secrets(service: Service) -> None:
     assert "presented-and-wrong" not in log
 
 
+@pytest.mark.parametrize("state", ["configured"])
+def test_slow_client_keeps_nobody_waiting(service: Service) -> None:
+    """While one client has sent half of a request, another is answered."""
+    with socket.create_connection(("127.0.0.1", service.port)) as slow:
+        slow.sendall(b"GET /protected HTTP/1.1\r\nHost:")
+        assert answer(service, SECRET)[0] == 200
+
+
+@pytest.mark.parametrize("state", ["configured", "rotation"])
+def test_leaves_no_files(service: Service) -> None:
+    """Nothing appears in the home directory of who runs it."""
+    assert answer(service, SECRET)[0] == 200
+    assert list(service.home.iterdir()) == []
+
+
 @pytest.mark.parametrize("state", ["crash"])
 def test_unhandled_error(service: Service) -> None:
     """A handler that raises is a JSON 500 without a traceback for the client, and a traceback in the log."""
-    response = requests.get(
-        f"{service.url}/protected", headers={HEADER: SECRET, "Accept": "text/html"}, timeout=DEADLINE
-    )
+    headers = {HEADER: SECRET, "Accept": "text/html", "Referer": SECRET, "User-Agent": SECRET, "Cookie": f"a={SECRET}"}
+    response = requests.get(f"{service.url}/protected?a={SECRET}", headers=headers, timeout=DEADLINE)
     assert response.status_code == 500
     assert response.headers["Content-Type"] == "application/json"
     assert isinstance(response.json(), dict)
@@ -138,6 +153,7 @@ def test_port_taken(app: str, service: Service, tmp_path: Path) -> None:
         process.kill()
     errors = [line for line in log.read_text().splitlines() if str(service.port) in line]
     assert len(errors) == 1, log.read_text()
+    assert "Traceback" not in log.read_text()
     assert "in use" in errors[0]
 
 
@@ -175,6 +191,6 @@ class TestHttpsRedirect:
     @pytest.mark.parametrize("state", ["redirect"])
     @pytest.mark.parametrize("host", [b"[", b"a:99999", b"a:b", b"", b"\xe9", b"a b", b"u@h:80"])
     def test_odd_host(self, service: Service, host: bytes) -> None:
-        """No Host makes it fail."""
+        """Whatever Host says, it does not fail."""
         got = exchange(service.port, b"GET /protected HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
         assert 300 <= got.status < 500

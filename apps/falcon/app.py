@@ -3,6 +3,8 @@
 Start: gunicorn
 """
 
+import logging
+
 import falcon
 
 from shared_secret import HEADER, SharedSecret
@@ -41,7 +43,14 @@ def json_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPErr
     resp.data = error.to_json()
 
 
+def unhandled(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, object]) -> None:
+    """Log an unhandled error; Falcon would log the query with it, where a secret may be by a client's mistake."""
+    logging.getLogger(__name__).error("Unhandled error", exc_info=error)
+    raise falcon.HTTPInternalServerError
+
+
 app = falcon.App(middleware=[GatewayOnly()])
+app.add_error_handler(Exception, unhandled)
 app.set_error_serializer(json_error)
 app.add_route("/protected", Protected())
 app.add_route("/healthz", Health())

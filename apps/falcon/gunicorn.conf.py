@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from gunicorn.glogging import Logger
 
-host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
+host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
 wsgi_app = "app:app"
 bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 worker_class = "gthread"  # a sync worker waits for a client that does not close its side

@@ -7,24 +7,26 @@ import sys
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.logging import AccessFormatter
 
 
-class PathOnly(AccessFormatter):
-    """Keeps the query out of the access log: by a client's mistake it may hold a secret."""
+class PathOnly(logging.Filter):
+    """Keeps queries out of the log: by a client's mistake one may hold a secret."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.args = tuple(str(part).partition("?")[0] for part in record.args or ())
-        return super().formatMessage(record)
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
+        return True
 
 
 if __name__ == "__main__":
-    host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
+    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
     try:
         socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except (OSError, OverflowError, ValueError) as error:
         sys.exit(f"Cannot listen on HOST={host} PORT={port}: {error}")
-    LOGGING_CONFIG["formatters"]["access"]["()"] = "serve.PathOnly"
+    LOGGING_CONFIG["filters"] = {"path_only": {"()": "serve.PathOnly"}}
+    for handler in LOGGING_CONFIG["handlers"].values():
+        handler["filters"] = ["path_only"]
     uvicorn.run(
         "app:app",
         host=host,

@@ -4,6 +4,7 @@ Start: python serve.py
 """
 
 from litestar import Litestar, get
+from litestar.enums import ScopeType
 from litestar.logging import LoggingConfig
 from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
@@ -28,7 +29,7 @@ class GatewayOnly(ASGIMiddleware):
         if (scope.get("method"), scope["path"]) in OPEN:
             return await next_app(scope, receive, send)
         denial = self.rule.check([value for name, value in scope["headers"] if name == FIELD])
-        if denial and scope["type"] == "websocket":
+        if denial and scope["type"] == ScopeType.WEBSOCKET:
             return await send({"type": "websocket.close", "code": 1008, "reason": denial.message})
         if denial:
             body = encode_json({"status_code": denial.status, "detail": denial.message})
@@ -58,4 +59,5 @@ app = Litestar(
         security=[{"SharedSecret": []}],
     ),
 )
+# Around everything that Litestar made, for which there is no argument: routing, and its answers to what fails there.
 app.asgi_handler = GatewayOnly()(app.asgi_handler)

@@ -23,6 +23,7 @@ def gateway_only(handler: Callable[[Request], Response], registry: Registry) -> 
     rule = SharedSecret()
 
     def tween(request: Request) -> Response:
+        request.environ.pop("HTTP_X_VHM_ROOT", None)  # traversal would take a client's word for where the app is
         if (request.method, request.environ["PATH_INFO"]) in OPEN:
             return handler(request)
         value = request.headers.get(HEADER)
@@ -59,7 +60,7 @@ def json_error(error: Exception, request: Request) -> Response:
 
 
 with Configurator() as config:
-    config.add_tween("app.gateway_only")
+    config.add_tween(f"{__name__}.gateway_only")
     config.add_route("protected", "/protected")
     config.add_view(protected, route_name="protected", request_method="GET", renderer="json")
     config.add_route("healthz", "/healthz")
