@@ -64,7 +64,7 @@ clean: # remove the environments and caches; .env stays
 
 .venv/uv/bin/uv:
 	$(PYTHON) -m venv .venv/uv
-	.venv/uv/bin/python -m pip install --quiet uv==0.13.9
+	.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 
 .env:
 	@umask 077 && $(PYTHON) -c 'import secrets; print("SHARED_SECRET=" + secrets.token_urlsafe(32))' >$@

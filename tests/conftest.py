@@ -24,6 +24,7 @@ STATES = {
     "redirect": {"SHARED_SECRET": SECRET, "HTTPS_REDIRECT": "1"},
     "redirect-behind-proxy": {"SHARED_SECRET": SECRET, "HTTPS_REDIRECT": "1", "FORWARDED_ALLOW_IPS": "127.0.0.1"},
 }
+COPIED = ("files", "crash")  # run from a copy: the files lie in its folder, the fault in its code
 WORKS = '{"message": "Access granted"}'
 
 
@@ -31,16 +32,15 @@ def build(app: str, state: str, folder: Path) -> Service:
     """Return a service, not started, with its log and its copy in the folder."""
     log = folder / "log"
     log.touch()
-    if state == "files":  # named relative to the folder that the service runs in, which is a copy
-        shutil.copytree(ROOT / "apps" / app, folder / app)
-        return Service(app, STATES[state], log, folder / app)
+    if state not in COPIED:
+        return Service(app, STATES[state], log)
+    copy = folder / app
+    shutil.copytree(ROOT / "apps" / app, copy)
     if state == "crash":
-        shutil.copytree(ROOT / "apps" / app, folder / app)
-        code = (folder / app / "app.py").read_text()
+        code = (copy / "app.py").read_text()
         assert code.count(WORKS) == 1, f"apps/{app}/app.py has to say {WORKS} once, for a test to put a fault there"
-        (folder / app / "app.py").write_text(code.replace(WORKS, "{}[0]"))
-        return Service(app, STATES[state], log, folder / app)
-    return Service(app, STATES[state], log)
+        (copy / "app.py").write_text(code.replace(WORKS, "{}[0]"))
+    return Service(app, STATES[state], log, copy)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
 KEPT = ("LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
 given_out: set[int] = set()  # two services that are started side by side must not get the same port
+LOG_DEADLINE = 30.0  # seconds
 START_DEADLINE = STOP_DEADLINE = 60.0  # seconds; generous, because nothing is measured here
 
 
@@ -107,6 +108,13 @@ class Service:
                 requests.get(self.url + probe, timeout=5)
             except requests.RequestException:
                 time.sleep(0.1)
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log has a text: a line can come later than the answer that it is about."""
+        deadline = time.monotonic() + LOG_DEADLINE
+        while text not in self.log():
+            assert time.monotonic() < deadline, f"{self.app} did not log {text!r}:\n{self.end()}"
+            time.sleep(0.05)
 
     def end(self) -> str:
         """Return the end of the log, for a message."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 from conftest import PREVIOUS, SECRET
+from contract import protected, request
 from service import STOP_DEADLINE, Service
 from wire import exchange
 
@@ -15,25 +16,24 @@ HEADER = "X-Shared-Secret"
 DEADLINE = 30.0  # seconds; a changed file counts within one, and a busy machine is slower than that
 
 
-def answer(service: Service, secret: str | bytes | None = None) -> tuple[int, str]:
-    """Return status and body of GET /protected."""
-    headers = {} if secret is None else {HEADER: secret.encode() if isinstance(secret, str) else secret}
-    response = requests.get(f"{service.url}/protected", headers=headers, timeout=DEADLINE)
-    return response.status_code, response.text
+def status(service: Service, secret: str | None = None) -> int:
+    """Return the status of GET /protected."""
+    headers = {} if secret is None else {HEADER: secret.encode()}
+    return requests.get(f"{service.url}/protected", headers=headers, timeout=DEADLINE).status_code
 
 
 @pytest.mark.parametrize("state", ["configured"])
 def test_granted_and_refused(service: Service) -> None:
     """An ordinary client gets 200 with the secret and 401 without."""
-    assert answer(service, SECRET)[0] == 200
-    assert answer(service)[0] == 401
-    assert answer(service, "wrong")[0] == 401
+    assert status(service, SECRET) == 200
+    assert status(service) == 401
+    assert status(service, "wrong") == 401
 
 
 @pytest.mark.parametrize("state", ["unset"])
 def test_not_configured_says_so_in_the_log(service: Service) -> None:
     """A service without a secret answers 500, and its log names what to set."""
-    assert answer(service, SECRET)[0] == 500
+    assert status(service, SECRET) == 500
     assert "SHARED_SECRET" in service.log()
     assert "SHARED_SECRET_FILE" in service.log()
 
@@ -64,7 +64,7 @@ def test_secret_files_change_under_a_running_server(service: Service) -> None:
         put(previous, new_previous)
         put(current, new_current)
         deadline = time.monotonic() + DEADLINE
-        while (got := {secret: answer(service, secret)[0] for secret in expected}) != expected:
+        while (got := {secret: status(service, secret) for secret in expected}) != expected:
             assert time.monotonic() < deadline, f"step {number}: {got} instead of {expected}"
             time.sleep(0.1)
     assert "SHARED_SECRET_FILE" in service.log()
@@ -73,32 +73,23 @@ def test_secret_files_change_under_a_running_server(service: Service) -> None:
 @pytest.mark.parametrize("state", ["configured"])
 def test_log_has_requests_and_no_secrets(service: Service) -> None:
     """The access log names method, path and status; no line has a secret, the service's own or a presented one."""
-    host, end = b"Host: origin.test\r\n", b"Connection: close\r\n\r\n"
-    lines = [b"GET /seen/a%0aFORGED HTTP/1.1\r\n" + host]
+    sent = [request("/seen/a%0aFORGED")]
     for secret in (SECRET.encode(), b"presented-and-wrong"):
-        lines += [
-            b"GET /protected?secret=" + secret + b" HTTP/1.1\r\n" + host,
-            b"GET /protected HTTP/1.1\r\nReferer: https://a.test/?"
-            + secret
-            + b"\r\nUser-Agent: "
-            + secret
-            + b"\r\n"
-            + host,
-            b"GET /protected HTTP/1.1\r\nX-Shared-Secret: " + secret + b"\r\n" + host,
-            b"GET /protected HTTP/1.1\r\nX-Shared-Secret: " + secret + b"\0\r\n" + host,
-            b"GET /protected HTTP/1.1\r\nX-Shared-Secret : " + secret + b"\r\n" + host,
-            b"GET /protected HTTP/1.1\r\nX-Shared-Secret=" + secret + b"\r\n" + host,
-            b"GET /protected HTTP/1.1\r\n" + secret + b" : x\r\n" + host,
-            b"GET /protected HTTP/1.1 " + secret + b"\r\n" + host,
-            secret + b"\r\n",
+        sent += [
+            request(f"/protected?secret={secret.decode()}"),
+            protected(b"Referer: https://a.test/?" + secret, b"User-Agent: " + secret),
+            protected(b"X-Shared-Secret: " + secret),
+            protected(b"X-Shared-Secret: " + secret + b"\0"),
+            protected(b"X-Shared-Secret : " + secret),
+            protected(b"X-Shared-Secret=" + secret),
+            protected(secret + b" : x"),
+            protected().replace(b"HTTP/1.1", b"HTTP/1.1 " + secret),
+            secret + b"\r\n\r\n",
         ]
-    for line in lines:
-        assert 200 <= exchange(service.port, line + end).status < 500
+    for line in sent:
+        assert 200 <= exchange(service.port, line).status < 500
     requests.get(f"{service.url}/last", timeout=DEADLINE)
-    deadline = time.monotonic() + DEADLINE
-    while "/last" not in service.log():
-        assert time.monotonic() < deadline, "a request did not get into the log"
-        time.sleep(0.05)
+    service.wait_for_log("/last")
     log = service.log()
     assert re.search(r"GET /last\b.* 401\b", log)
     assert re.search(r"GET /protected\b.* 200\b", log)
@@ -113,13 +104,13 @@ def test_slow_client_keeps_nobody_waiting(service: Service) -> None:
     """While one client has sent half of a request, another is answered."""
     with socket.create_connection(("127.0.0.1", service.port)) as slow:
         slow.sendall(b"GET /protected HTTP/1.1\r\nHost:")
-        assert answer(service, SECRET)[0] == 200
+        assert status(service, SECRET) == 200
 
 
 @pytest.mark.parametrize("state", ["configured", "rotation"])
 def test_leaves_no_files(service: Service) -> None:
     """Nothing appears in the home directory of who runs it."""
-    assert answer(service, SECRET)[0] == 200
+    assert status(service, SECRET) == 200
     assert list(service.home.iterdir()) == []
 
 
@@ -132,13 +123,10 @@ def test_unhandled_error(service: Service) -> None:
     assert response.headers["Content-Type"] == "application/json"
     assert isinstance(response.json(), dict)
     assert "KeyError" not in response.text
-    deadline = time.monotonic() + DEADLINE
-    while "KeyError: 0" not in service.log():
-        assert time.monotonic() < deadline, f"no traceback in the log:\n{service.end()}"
-        time.sleep(0.05)
+    service.wait_for_log("KeyError: 0")
     assert "Traceback" in service.log()
     assert SECRET not in service.log()
-    assert answer(service)[0] == 401
+    assert status(service) == 401
 
 
 @pytest.mark.parametrize("state", ["configured"])
@@ -181,12 +169,12 @@ class TestHttpsRedirect:
         assert got.status_code in (301, 307, 308)
         assert got.headers["Location"] == f"https://127.0.0.1:{service.port}/protected"
 
-    @pytest.mark.parametrize(("state", "status"), [("redirect", 307), ("redirect-behind-proxy", 200)])
-    def test_forwarded_proto(self, service: Service, status: int) -> None:
+    @pytest.mark.parametrize(("state", "expected"), [("redirect", 307), ("redirect-behind-proxy", 200)])
+    def test_forwarded_proto(self, service: Service, expected: int) -> None:
         """X-Forwarded-Proto counts only when it comes from a proxy that the server was told of."""
         headers = {HEADER: SECRET, "X-Forwarded-Proto": "https"}
         got = requests.get(f"{service.url}/protected", headers=headers, timeout=DEADLINE, allow_redirects=False)
-        assert got.status_code == status
+        assert got.status_code == expected
 
     @pytest.mark.parametrize("state", ["redirect"])
     @pytest.mark.parametrize("host", [b"[", b"a:99999", b"a:b", b"", b"\xe9", b"a b", b"u@h:80"])
