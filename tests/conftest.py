@@ -1,58 +1,76 @@
-"""The services that the tests talk to: started once for each state that a chosen test needs, stopped at the end."""
+"""The services that the tests talk to: each started once in each state that a test needs, and stopped at the end."""
 
 import os
 import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from service import APPS, ROOT, Service
+from case import Case, Exchange, Result
+from report import write_report
+from service import APPS, ROOT, Service, start_command
+from target import STATES, Target
 
 SECRET = secrets.token_urlsafe(32)
 PREVIOUS = 'any text: ünï "$(x)" \\ ;{}#%d <b>, a comma, voilà'  # the last byte is 0xA0, a space in Latin-1
-STATES = {
-    "configured": {"SHARED_SECRET": SECRET},
-    "unset": {},
-    "blank": {"SHARED_SECRET": " \t\n", "SHARED_SECRET_PREVIOUS": PREVIOUS},
-    "rotation": {"SHARED_SECRET": f" {SECRET}\n", "SHARED_SECRET_PREVIOUS": PREVIOUS, "WEB_CONCURRENCY": "2"},
-    "behind-proxy": {"SHARED_SECRET": SECRET, "FORWARDED_ALLOW_IPS": "127.0.0.1"},
-    "files": {"SHARED_SECRET": SECRET, "SHARED_SECRET_FILE": "current", "SHARED_SECRET_PREVIOUS_FILE": "previous"},
-    "crash": {"SHARED_SECRET": SECRET},
-    "redirect": {"SHARED_SECRET": SECRET, "HTTPS_REDIRECT": "1"},
-    "redirect-behind-proxy": {"SHARED_SECRET": SECRET, "HTTPS_REDIRECT": "1", "FORWARDED_ALLOW_IPS": "127.0.0.1"},
+OWN_STATES = STATES | {  # and those that only tests of these apps need
+    "crash": STATES["configured"],
+    "changing-files": STATES["files"],
+    "redirect": {**STATES["configured"], "HTTPS_REDIRECT": "1"},
+    "redirect-behind-proxy": {**STATES["behind-proxy"], "HTTPS_REDIRECT": "1"},
 }
-COPIED = ("files", "crash")  # run from a copy: the files lie in its folder, the fault in its code
-WORKS = '{"message": "Access granted"}'
+WORKS = '{"message": "Access granted"}'  # what the protected path answers, in the code of every app
+FAULTS = {  # what stands there in a copy
+    "crash": "{}[0]",
+    "slow": f"(print('in flight', flush=True), __import__('time').sleep(2), {WORKS})[2]",
+    "slow-async": f"(print('in flight', flush=True), await __import__('asyncio').sleep(2), {WORKS})[2]",
+}
+RESULTS = pytest.StashKey[dict[str, dict[str, Result]]]()
+IN_THE_BACKGROUND = ("load", "rotate", "stop")  # groups of cases that take long, most of it waiting
+
+
+def environ(state: str) -> dict[str, str]:
+    """Return the environment of a state, with the secrets in it."""
+    return {
+        name: value.replace("<secret>", SECRET).replace("<previous>", PREVIOUS)
+        for name, value in OWN_STATES[state].items()
+    }
 
 
 def build(app: str, state: str, folder: Path) -> Service:
-    """Return a service, not started, with its log and its copy in the folder."""
-    log = folder / "log"
+    """Return a service, not started, with its log in the folder; and a copy of the app, where it has to be another."""
+    log, home = folder / "log", ROOT / "apps" / app
     log.touch()
-    if state not in COPIED:
-        return Service(app, STATES[state], log)
-    copy = folder / app
-    shutil.copytree(ROOT / "apps" / app, copy)
-    if state == "crash":
-        code = (copy / "app.py").read_text()
+    if state in FAULTS or "SHARED_SECRET_PREVIOUS_FILE" in OWN_STATES[state]:
+        home = Path(shutil.copytree(home, folder / app))
+        code = (home / "app.py").read_text()
         assert code.count(WORKS) == 1, f"apps/{app}/app.py has to say {WORKS} once, for a test to put a fault there"
-        (copy / "app.py").write_text(code.replace(WORKS, "{}[0]"))
-    return Service(app, STATES[state], log, copy)
+        kind = "slow-async" if state == "slow" and "async def protected" in code else state
+        (home / "app.py").write_text(code.replace(WORKS, FAULTS.get(kind, WORKS)))
+    return Service(app, start_command(home), home, environ(state), log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests be narrowed to one app."""
     parser.addoption("--app", choices=APPS, help="leave out the tests of the other apps")
+    parser.addoption("--report", type=Path, help="write how the contract went to this folder, as HTML and as JSON")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """End on SIGTERM and SIGHUP as on Ctrl-C, so that no server is left running; ask no proxy for what runs here."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     os.environ["NO_PROXY"] = "127.0.0.1"
+    config.stash[RESULTS] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report where one was asked for."""
+    if folder := session.config.getoption("--report"):
+        write_report(folder, session.config.stash[RESULTS])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -63,11 +81,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the apps that were not asked for."""
+    """Leave out the apps that were not asked for; put what runs in the background last, and then what looks back."""
     chosen = config.getoption("app")
     others = [item for item in items if chosen and parameters(item).get("app", chosen) != chosen]
     config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if item not in others]
+
+    def turn(item: pytest.Item) -> int:
+        case = parameters(item).get("case")
+        group = case.group if isinstance(case, Case) else ""
+        return 2 if group == "leak" else group in IN_THE_BACKGROUND
+
+    items[:] = sorted((item for item in items if item not in others), key=turn)
 
 
 def parameters(item: pytest.Item) -> dict[str, object]:
@@ -75,21 +99,28 @@ def parameters(item: pytest.Item) -> dict[str, object]:
     return item.callspec.params if hasattr(item, "callspec") else {}
 
 
+Services = Callable[[str, str], Service]
+
+
 @pytest.fixture(scope="session")
-def services(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str, str], Service]]:
-    """Give the running service of an app in a state; all that the chosen tests need are started side by side."""
-    needed = {
-        (str(values["app"]), str(values["state"])): None
-        for values in map(parameters, request.session.items)
-        if {"app", "state"} <= values.keys()
-    }
-    built = {(app, state): build(app, state, tmp_path_factory.mktemp(f"{app}-{state}")) for app, state in needed}
+def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Give the running service of an app in a state; what tests are known to need is started side by side, ahead."""
+    started: dict[tuple[str, str], Future[Service]] = {}
     with ThreadPoolExecutor(max_workers=4) as pool:
-        started = {key: pool.submit(service.__enter__) for key, service in built.items()}
+
+        def start(app: str, state: str) -> Future[Service]:
+            if (app, state) not in started:
+                service = build(app, state, tmp_path_factory.mktemp(f"{app}-{state}"))
+                started[app, state] = pool.submit(service.__enter__)
+            return started[app, state]
+
+        for values in map(parameters, request.session.items):
+            case = values.get("case")
+            state = case.state if isinstance(case, Exchange) else values.get("state")
+            if "app" in values and state:
+                start(str(values["app"]), str(state))
         try:
-            yield lambda app, state: started[app, state].result()
+            yield lambda app, state: start(app, state).result()
         finally:
             for future in started.values():
                 future.cancel()
@@ -98,6 +129,44 @@ def services(
 
 
 @pytest.fixture
-def service(services: Callable[[str, str], Service], app: str, state: str) -> Service:
+def service(services: Services, app: str, state: str) -> Service:
     """Give the running service that a test is about."""
     return services(app, state)
+
+
+@pytest.fixture(scope="session")
+def targets(services: Services) -> dict[str, Target]:
+    """Give every app as what the contract is put to."""
+    return {
+        app: Target(app, lambda state, app=app: services(app, state).instance(), SECRET, PREVIOUS)  # type: ignore[misc]
+        for app in APPS
+    }
+
+
+@pytest.fixture(scope="session")
+def results(request: pytest.FixtureRequest) -> dict[str, dict[str, Result]]:
+    """Give where the outcomes of the contract are kept, by app and name of the case, for the report."""
+    return request.config.stash[RESULTS]
+
+
+@pytest.fixture(scope="session")
+def put(request: pytest.FixtureRequest, targets: dict[str, Target]) -> Iterator[Callable[[Case, Target], Result]]:
+    """Give what puts a case to a target; those that take long were begun when the first was asked for.
+
+    Each target has them one after the other, so that they do not disturb each other.
+    """
+    pools = {name: ThreadPoolExecutor(max_workers=1) for name in targets}
+    begun = {
+        (case.name, app): pools[app].submit(case.put, targets[app])
+        for app, case in ((values.get("app"), values.get("case")) for values in map(parameters, request.session.items))
+        if isinstance(case, Case) and isinstance(app, str) and case.group in IN_THE_BACKGROUND
+    }
+    try:
+        yield (
+            lambda case, target: (
+                begun[case.name, target.name].result() if (case.name, target.name) in begun else case.put(target)
+            )
+        )
+    finally:
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)

@@ -1,122 +1,221 @@
-"""The contract of a service that answers only its gateway, as a table of cases.
+"""The contract of a service that answers only its gateway: one table of cases, for a service in any language.
 
-A case is data: what is sent to a service in which state, what has to come back, and what to do where it does not.
-In what is sent, `<secret>` stands for the secret that the service was given; `fill` names what else there is.
+A case has a name that is stable, what it sends, and a requirement with its source, its level and a hint. In what is
+sent, `<secret>` stands for the secret that the service was given, `<header>` for the name of the field that carries it,
+`<protected>` for a path that needs it and `<open>` for the one that does not.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
-from wire import Response
+import trials
+from case import Answer, Case, Exchange, Requirement, Trial
+from target import NotCheckedError, Target
+from trials import RIGHT, Finding
+from wire import Response, request
 
-ERROR_FIELD = {
-    "cherrypy": "message",
-    "falcon": "description",
-    "fastapi": "detail",
-    "litestar": "detail",
-    "pyramid": "error",
-}
+# What is answered
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What has to come back: one of these status codes, with these words in the error, or these members in the body."""
-
-    status: frozenset[int]
-    words: str | None = None
-    members: Mapping[str, str] = field(default_factory=dict)
-    json: bool = False
-
-    def __str__(self) -> str:
-        low, high = min(self.status), max(self.status)
-        return " ".join(map(str, filter(None, [low if low == high else f"{low} to {high}", self.words, self.members])))
-
-    def mismatches(self, got: Response, error_field: str) -> list[str]:
-        """Return in words every way in which a response is not as it has to be."""
-        refused = got.status in (401, 500)
-        expected: dict[str, str] = {}
-        if (self.json and got.body) or self.members or refused:
-            expected["Content-Type"] = "application/json"
-        if refused:
-            expected["Cache-Control"] = "no-store"
-        if got.status == 401:
-            expected["WWW-Authenticate"] = 'SharedSecret realm="origin"'
-        wrong = [
-            f"{name} is {got.headers[name]!r}, not {v!r}" for name, v in expected.items() if got.headers[name] != v
-        ]
-        if got.status not in self.status:
-            wrong.insert(0, f"the status is {got.status}")
-        if b"Traceback" in got.body:
-            wrong.append("the body has a traceback")
-        if expected and got.body:
-            body = got.json()
-            members = dict(self.members) | ({error_field: self.words} if self.words else {})
-            if not isinstance(body, dict):
-                wrong.append("the body is not a JSON object")
-            elif members != {name: body.get(name) for name in members}:
-                wrong.append(f"the body does not say {members}")
-            elif refused and not self.words and error_field not in body:
-                wrong.append(f"the body has no {error_field!r}")
-        elif self.words or self.members:
-            wrong.append("there is no body")
-        return wrong
-
-
-GRANTED = Answer(frozenset({200}), members={"message": "Access granted"})
-HEALTHY = Answer(frozenset({200}), members={"status": "ok"})
-NOT_CONFIGURED = Answer(frozenset({500}), "Server configuration error")
+REFUSED = Answer(frozenset({401}))
 NOT_PROVIDED = Answer(frozenset({401}), "No secret provided")
 INVALID = Answer(frozenset({401}), "Invalid secret")
-NOT_FOUND = Answer(frozenset({404}), json=True)
-NO_METHOD = Answer(frozenset({404, 405}), json=True)
-REFUSED = Answer(frozenset({401}))
-NO_FAILURE = Answer(frozenset(range(200, 500)), json=True)  # a redirect may have no body
-REJECTED = Answer(frozenset(range(400, 500)), json=True)
-REJECTED_BY_SERVER = Answer(frozenset(range(400, 500)))  # before any app sees it, and so in the server's own words
-ANY_BUT_FAILURE = Answer(frozenset(range(200, 500)))
+NOT_CONFIGURED = Answer(frozenset({500}), "Server configuration error")
+OK = Answer(frozenset({200}))
+NOT_FOUND = Answer(frozenset({404}))
+NO_METHOD = Answer(frozenset({404, 405}))
+REJECTED = Answer(frozenset(range(400, 500)))
+NO_FAILURE = Answer(frozenset(range(200, 500)))
 
+# What is required
 
-@dataclass(frozen=True)
-class Case:
-    """What is sent, to a service in which state, what has to come back, and what to do where it does not."""
+OPEN = Requirement(
+    "The open path is answered without the secret, whatever else the request carries.",
+    "RFC 9110 section 9.3.1; ASVS 5.0 13.4.5",
+    "Let GET on the open path by before the check, and look at no secret there.",
+)
+CONFIG = Requirement(
+    "Without a configured secret everything but the open path is a 500, before anything in the request is looked at.",
+    "RFC 9110 section 15.6.1; ASVS 5.0 16.5.3; CWE-636, CWE-258",
+    "Look at the configuration first, and take an empty, blank or unreadable secret for none.",
+)
+GRANT = Requirement(
+    "The right secret is let in.",
+    "RFC 9110 sections 5.1, 5.5 and 15.3.1",
+    "Compare the value without the white space around it; field names have no letter case.",
+)
+BODY = replace(
+    GRANT,
+    requirement='What is let in is answered `{"message": "Access granted"}`, the open path `{"status": "ok"}`.',
+    source="RFC 9110 section 15.3.1",
+    hint="A service with other words in these bodies is none the worse.",
+    level="recommended",
+)
+PROVIDE = Requirement(
+    "Without a secret the answer is 401; a blank one is none.",
+    "RFC 9110 section 15.5.2; CWE-306",
+    "Refuse a request whose header is missing, empty or blank before anything is compared.",
+)
+WHOLE = Requirement(
+    "Only the whole secret is let in, byte for byte.",
+    "RFC 9110 section 15.5.2; ASVS 5.0 15.3.5; CWE-187, CWE-178",
+    "Compare whole values with a comparison in constant time; decode, unquote and fold nothing.",
+)
+PLACE = Requirement(
+    "The secret counts in its own field alone.",
+    "RFC 9110 section 6.5.1; ASVS 5.0 14.2.1, 15.3.7",
+    "Read the one header field by its name, from the header section and from nowhere else.",
+)
+BEFORE = Requirement(
+    "Without the secret nothing but the open path is served: the check comes before paths, methods and bodies.",
+    "ASVS 5.0 4.1.4, 8.2.1 and 13.4.5; CWE-306, CWE-425",
+    "Put the check in front of routing: 401 comes before 404, 405, redirects, docs and the body.",
+)
+EXACT = Requirement(
+    "The open path is one method and one path, and no other spelling of them.",
+    "ASVS 5.0 8.2.1; CWE-41, CWE-289",
+    "Compare method and path as they came with the one open door; no prefixes, no tidying of paths.",
+)
+SAME = replace(
+    EXACT,
+    requirement="Other spellings that a standard makes equal to the open path are best refused too.",
+    source="RFC 3986 section 6.2.2; RFC 9110 section 9.3.2; RFC 9112 section 3.2.2",
+    level="recommended",
+)
+MOVED = Requirement(
+    "No field of a request moves it to another path or method.",
+    "ASVS 5.0 4.1.3; CWE-807",
+    "Turn off what takes a path or a method from a header, also for a proxy that is trusted.",
+)
+ALONE = Requirement(
+    "Every request on a connection is looked at for itself.",
+    "RFC 9112 sections 6.3 and 9.3.2; ASVS 5.0 4.2.1; CWE-444",
+    "Keep nothing of one request for the next, and read or drop a body before what follows it.",
+)
+TWICE = Requirement(
+    "More than one secret is refused, whatever they are and however they are put together.",
+    "RFC 9110 section 5.3; ASVS 5.0 15.3.7; CWE-235",
+    "Look at every value of the field, and refuse more than one.",
+)
+UNDERSCORE = Requirement(
+    "A name with an underscore is another name.",
+    "RFC 9110 section 5.1; RFC 3875 section 4.1.18; CVE-2015-0219",
+    "Use a server that does not fold `_` into `-`, or make it drop such fields.",
+)
+BYTES = Requirement(
+    "A value of any bytes is compared, and refused.",
+    "RFC 9110 section 5.5; CWE-248",
+    "Compare bytes: text that is not ASCII makes many comparisons raise.",
+)
+MALFORMED = Requirement(
+    "What is malformed or too much is a 401 or another 4xx: never let in, never a 5xx, never silence.",
+    "RFC 9110 sections 5.5 and 15.5; RFC 9112 sections 2.2, 3.2, 5.1 and 5.2; RFC 6585 section 5",
+    "Leave parsing to a server that follows RFC 9112, and answer all that it lets by from the check.",
+)
+ROBUST = Requirement(
+    "With the secret or without, nothing in a request makes the service fail.",
+    "RFC 9110 section 15.5.1; ASVS 5.0 16.5.3; CWE-248",
+    "Find what parses the request beside the check, and answer what it raises with a 4xx.",
+)
+CHALLENGE = Requirement(
+    "Every 401 has a challenge: WWW-Authenticate, with a scheme.",
+    "RFC 9110 sections 11.6.1 and 15.5.2",
+    'Send `WWW-Authenticate: SharedSecret realm="origin"` with every 401.',
+)
+SILENT = Requirement(
+    "No answer shows a traceback or a path of the machine.",
+    "ASVS 5.0 13.4.2 and 16.5.1; CWE-209",
+    "Turn off debug pages, and answer errors with words of your own.",
+)
+JSON = Requirement(
+    "Denials and errors are JSON, whatever Accept says.",
+    "RFC 9110 section 12.5.1; ASVS 5.0 4.1.1",
+    "Answer errors with a JSON object and `Content-Type: application/json`.",
+    "recommended",
+)
+WORDS = replace(
+    JSON, requirement="A denial says in a member of the object what is missing.", source="RFC 9110 section 15.5"
+)
+NO_STORE = Requirement(
+    "A denial is not stored by a cache.",
+    "RFC 9111 section 5.2.2.5; ASVS 5.0 14.3.2",
+    "Send `Cache-Control: no-store` with every denial.",
+    "recommended",
+)
+VERSIONS = Requirement(
+    "No answer names a version beyond what the server says in `Server`.",
+    "RFC 9110 section 10.2.4; ASVS 5.0 13.4.6",
+    "Take versions out of error pages and of fields like X-Powered-By.",
+    "recommended",
+)
+FRAMEWORK = Requirement(
+    "With the secret an unknown path is a 404, and a method that the path has not a 405 or 404.",
+    "RFC 9110 sections 15.5.5 and 15.5.6",
+    "Let the framework answer what was let in.",
+)
+QUIET = Requirement(
+    "No log has a secret in it, neither the service's own nor what a client presents as one.",
+    "ASVS 5.0 14.2.1 and 16.2.5; CWE-532",
+    "Log the path without its query, no header, and no line that was refused.",
+)
+LINES = Requirement(
+    "A client cannot write lines of its own into a log.",
+    "ASVS 5.0 16.4.1; CWE-117",
+    "Log the path percent-encoded, as it came.",
+)
+LIMIT = Requirement(
+    "A header without end is cut off, and others are answered meanwhile.",
+    "RFC 9110 section 5.4; RFC 9112 section 3; ASVS 5.0 15.2.2; CWE-770",
+    "Limit the request line and the header section: some tens of kilobytes are plenty.",
+)
+MEMORY = replace(
+    LIMIT,
+    requirement="What does not end takes less than 20 MB of memory: neither a header, nor a body without the secret.",
+    hint="Limit the header section, and do not read the body of a request that is refused.",
+)
+PATIENT = Requirement(
+    "Clients that send half a request and wait do not keep others waiting.",
+    "ASVS 5.0 15.4.4; CWE-400",
+    "Use a server that serves more than one connection at a time.",
+)
+VERY_PATIENT = replace(
+    PATIENT, hint="Use a server with an event loop, or let the gateway wait for slow clients.", level="recommended"
+)
+ROTATE = Requirement(
+    "While the secret is rotated the old and the new one are let in, and each alone.",
+    "ASVS 5.0 13.3.4",
+    "Accept SHARED_SECRET and SHARED_SECRET_PREVIOUS, whichever fits.",
+)
+LOSSLESS = Requirement(
+    "A rotation under load loses not one request.",
+    "ASVS 5.0 13.3.4",
+    "Take up a changed file while running; let a worker that stops answer what it has accepted.",
+)
+STOP = Requirement(
+    "On SIGTERM a request in flight is answered, no new one is, and the process ends.",
+    "POSIX.1-2024, kill(); RFC 9112 section 9.6",
+    "Use a server that stops in order, and let the signal reach it.",
+)
+REPLACE = Requirement(
+    "A worker that dies is replaced.",
+    "ASVS 5.0 16.5.4",
+    "Let the supervisor watch its workers.",
+)
 
-    name: str
-    sent: bytes
-    answer: Answer
-    hint: str
-    state: str = "configured"
+# What is sent
 
+WRONG = b"<header>: presented-and-wrong"
+EMPTY = b"<header>:"
+BLANK = b"<header>: \t "
+OLD = b"<header>: <previous>"
+LATIN = b"<header>: \xe9"
+UNDERSCORES = b"<header with underscores>: <secret>"
+HALF_UNDERSCORES = b"<header with one underscore>: <secret>"
 
-def fill(sent: bytes, secret: str, previous: str) -> bytes:
-    """Put the secrets into what a case sends."""
-    for placeholder, value in (
-        (b"<secret>", secret),
-        (b"<secret less a byte>", secret[:-1]),
-        (b"<secret in other letter case>", secret.swapcase()),
-        (b"<previous>", previous),
-    ):
-        sent = sent.replace(placeholder, value.encode())
-    return sent
-
-
-def request(
-    target: str,
-    *fields: bytes,
-    method: str = "GET",
-    host: bytes | None = b"Host: origin.test",
-    connection: bytes = b"Connection: close",
-    body: bytes = b"",
-) -> bytes:
-    """Return a request as bytes; fields are whole header lines without their end."""
-    lines = [f"{method} {target} HTTP/1.1".encode(), *([host] if host else []), *fields, connection]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
-
-
-protected = partial(request, "/protected")
-
-
-RIGHT = b"X-Shared-Secret: <secret>"
+protected = partial(request, "<protected>")
+healthz = partial(request, "<open>")
 
 
 def post(kind: bytes, body: bytes) -> bytes:
@@ -125,155 +224,369 @@ def post(kind: bytes, body: bytes) -> bytes:
     return request("/nope", RIGHT, b"Content-Type: " + kind, length, method="POST", body=body)
 
 
-WRONG = b"X-Shared-Secret: presented-and-wrong"
-EMPTY = b"X-Shared-Secret:"
-BLANK = b"X-Shared-Secret: \t "
-PREVIOUS = b"X-Shared-Secret: <previous>"
+def chunked(*trailer: bytes, method: str = "GET") -> bytes:
+    """Return a request with a chunked body of one byte, and trailer fields after it."""
+    body = b"1\r\nx\r\n0\r\n" + b"".join(line + b"\r\n" for line in trailer) + b"\r\n"
+    return protected(b"Transfer-Encoding: chunked", method=method, body=body)
 
-CONFIG_FIRST = "Look at the configuration before anything else: without a secret all but the open path is a 500."
-OPEN = "GET /healthz answers a health check, and looks at no secret."
-TRIMMED = "White space around a field value is no part of it (RFC 9110 section 5.5)."
-WHOLE = "Compare the whole value, byte by byte, and decode or unquote nothing."
-BYTES = "Compare bytes with hmac.compare_digest: text that is not ASCII makes it raise."
-ALL_VALUES = "Look at every value of the header, and refuse more than one."
-ONE_NAME = "Take the secret from X-Shared-Secret alone, on a server that does not fold `_` into `-`."
-BEFORE_ROUTING = "Check in front of routing: 401 comes before 404, 405, redirects, docs and the body."
-EXACT = "Compare method and path, as they came, with the one open door; no prefixes, no tidying of paths."
-ROBUST = "Let nothing in a request raise before or beside the check; answer what is malformed with a 4xx."
-FRAMEWORK = "With the secret the framework answers as it would, in JSON."
 
-METHODS = ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO")
-UNKNOWN = ("/", "/nope", "/docs", "/redoc", "/openapi.json", "/schema", "/schema/openapi.json", "/favicon.ico", "/%ff")
-NEAR_OPEN = (
-    "/healthz/",
-    "//healthz",
-    "/./healthz",
-    "/healthz%00",
-    "/healthz%20",
-    "/healthz%ff",
-    "/healthz;a=b",
-    "/healthz%3Fa",
-    "/healthz.json",
-    "/Healthz",
-    "/healthz/x",
-    "/x/healthz",
-    "/healthz/../protected",
-    "/protected/../healthz",
-)
+METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO")
+UNKNOWN = {
+    "root": "/",
+    "unknown": "/nope",
+    "docs": "/docs",
+    "redoc": "/redoc",
+    "openapi": "/openapi.json",
+    "schema": "/schema",
+    "schema-openapi": "/schema/openapi.json",
+    "favicon": "/favicon.ico",
+    "not-utf-8": "/%ff",
+    "protected-slash": "<protected>/",
+    "absolute-form": "http://<host><protected>",
+    "absolute-form-open-host": "http://healthz<protected>",
+}
+NEAR_OPEN = {
+    "slash-after": "<open>/",
+    "slash-before": "/<open>",
+    "nul": "<open>%00",
+    "space": "<open>%20",
+    "not-utf-8": "<open>%ff",
+    "parameter": "<open>;a=b",
+    "encoded-query": "<open>%3Fa",
+    "suffix": "<open>.json",
+    "letter-case": "<open in other letter case>",
+    "below": "<open>/x",
+    "above": "/x<open>",
+    "dots-to-protected": "<open>/..<protected>",
+    "encoded-dots-to-protected": "<open>/%2e%2e<protected>",
+}
+WEBSOCKET = (b"Upgrade: websocket", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Sec-WebSocket-Version: 13")
+ALL = "all requests of the table"
+UNDER_LOAD = "under constant load"
+CARELESSLY = "in its field, Referer, User-Agent, malformed lines"
+UNCONFIGURED = ("unset", "empty", "blank", "newline", "file-missing", "previous-only")
 
-CASES = [
-    Case("open/healthz", request("/healthz"), HEALTHY, OPEN),
-    Case("open/wrong-secret", request("/healthz", WRONG), HEALTHY, OPEN),
-    Case("open/query", request("/healthz?probe=1"), HEALTHY, OPEN),
-    Case("auth/right", protected(RIGHT), GRANTED, "With the right secret GET /protected is granted."),
-    Case("auth/right-and-query", request("/protected?a=b", RIGHT), GRANTED, "A query does not make it another path."),
-    Case("auth/name-in-any-case", protected(b"x-sHARED-sECRET: <secret>"), GRANTED, "Field names have no letter case."),
-    Case("auth/space-around", protected(b"X-Shared-Secret: \t <secret> \t"), GRANTED, TRIMMED),
-    Case("auth/missing", protected(), NOT_PROVIDED, "No header is a 401 that says so."),
-    Case("auth/empty", protected(EMPTY), NOT_PROVIDED, "An empty header provides no secret."),
-    Case("auth/blank", protected(BLANK), NOT_PROVIDED, "A blank header provides no secret."),
-    Case("auth/wrong", protected(WRONG), INVALID, "A wrong secret is a 401 that says so."),
-    Case("auth/longer", protected(b"X-Shared-Secret: <secret>x"), INVALID, WHOLE),
-    Case("auth/shorter", protected(b"X-Shared-Secret: <secret less a byte>"), INVALID, WHOLE),
-    Case("auth/letter-case", protected(b"X-Shared-Secret: <secret in other letter case>"), INVALID, WHOLE),
-    Case("auth/quoted", protected(b'X-Shared-Secret: "<secret>"'), INVALID, WHOLE),
-    Case("auth/rfc2047-word", protected(b"X-Shared-Secret: =?utf-8?q?<secret>?="), INVALID, WHOLE),
-    Case("auth/previous", protected(PREVIOUS), INVALID, "A secret that is not configured any more is wrong."),
-    Case("auth/in-authorization", protected(b"Authorization: Bearer <secret>"), NOT_PROVIDED, ONE_NAME),
-    Case("auth/in-query", request("/protected?X-Shared-Secret=<secret>"), NOT_PROVIDED, ONE_NAME),
-    Case("auth/in-cookie", protected(b"Cookie: X-Shared-Secret=<secret>"), NOT_PROVIDED, ONE_NAME),
-    Case("rotation/new", protected(RIGHT), GRANTED, "During a rotation the new secret is accepted.", "rotation"),
-    Case("rotation/old", protected(PREVIOUS), GRANTED, "During a rotation so is the previous one.", "rotation"),
-    Case("rotation/other", protected(WRONG), INVALID, "During a rotation no other is.", "rotation"),
-    Case("rotation/both", protected(RIGHT, PREVIOUS), INVALID, ALL_VALUES, "rotation"),
-    Case("wire/byte-0xe9", protected(b"X-Shared-Secret: \xe9"), INVALID, BYTES),
-    Case("wire/utf-8", protected("X-Shared-Secret: sécret".encode()), INVALID, BYTES),
-    Case("wire/right-and-0xe9", protected(RIGHT + b"\xe9"), INVALID, BYTES),
-    Case("wire/right-and-nul", protected(RIGHT + b"\0"), REJECTED_BY_SERVER, ROBUST),
-    Case("wire/8-kb", protected(b"X-Shared-Secret: " + b"x" * 8000), INVALID, ROBUST),
-    Case("wire/right-twice", protected(RIGHT, RIGHT), INVALID, ALL_VALUES),
-    Case("wire/right-then-wrong", protected(RIGHT, WRONG), INVALID, ALL_VALUES),
-    Case("wire/wrong-then-right", protected(WRONG, RIGHT), INVALID, ALL_VALUES),
-    Case("wire/right-then-empty", protected(RIGHT, EMPTY), INVALID, ALL_VALUES),
-    Case("wire/empty-then-right", protected(EMPTY, RIGHT), INVALID, ALL_VALUES),
-    Case("wire/joined-by-comma", protected(b"X-Shared-Secret: <secret>, <secret>"), INVALID, ALL_VALUES),
-    Case("wire/underscores", protected(b"X_Shared_Secret: <secret>"), NOT_PROVIDED, ONE_NAME),
-    Case("wire/half-underscores", protected(b"X-Shared_Secret: <secret>"), NOT_PROVIDED, ONE_NAME),
-    Case("wire/underscores-beside", protected(WRONG, b"X_Shared_Secret: <secret>"), INVALID, ONE_NAME),
-    Case("wire/no-host", protected(host=None), REJECTED_BY_SERVER, ROBUST),
-    Case("wire/no-host-right", protected(RIGHT, host=None), ANY_BUT_FAILURE, ROBUST),
-    Case("wire/odd-host-right", request("/protected/", RIGHT, host=b"Host: [a:99999"), NO_FAILURE, ROBUST),
-    Case("wire/odd-cookie-right", protected(RIGHT, b"Cookie: a[]=;=\xe9"), NO_FAILURE, ROBUST),
-    Case("wire/bad-query-right", request("/protected?%ff=%ff", RIGHT), NO_FAILURE, ROBUST),
-    Case("wire/odd-query-right", request("/protected?self=1&request=2", RIGHT), NO_FAILURE, ROBUST),
-    Case("wire/odd-query-open", request("/healthz?self=1&request=2"), HEALTHY, ROBUST),
-    Case("wire/bad-path-right", request("/%ff", RIGHT), REJECTED, ROBUST),
-    Case("wire/virtual-root-right", protected(RIGHT, b"X-Vhm-Root: \xff"), GRANTED, ROBUST),
-    Case("wire/virtual-root-open", request("/healthz", b"X-Vhm-Root: \xff"), HEALTHY, ROBUST),
+
+def each(
+    group: str, requirement: Requirement, answer: Answer, sent: dict[str, bytes], state: str = "configured"
+) -> list[Exchange]:
+    """Return the cases of a group that one requirement and one answer are about, by name."""
+    return [Exchange(f"{group}/{name}", requirement, state, request, answer) for name, request in sent.items()]
+
+
+EXCHANGES = [
+    *each("open", OPEN, OK, {
+        "alone": healthz(),
+        "wrong-secret": healthz(WRONG),
+        "query": request("<open>?a=b"),
+        "odd-query": request("<open>?self=1&request=2"),
+        "HTTP-1.0": healthz(version="HTTP/1.0"),
+    }),
+    *each("open", ROBUST, NO_FAILURE, {
+        "absolute-form": request("http://<host><open>"),
+        "unknown-charset": healthz(b"X-Other: =?nope?b?AAAA?="),
+        "virtual-root": healthz(b"X-Vhm-Root: \xff"),
+    }),
     *(
-        Case(f"wire/{name}-right", posted, REJECTED, ROBUST)
-        for name, posted in (
-            ("form-charset", post(b"application/x-www-form-urlencoded; charset=nope", b"a=b")),
-            ("form-bytes", post(b"application/x-www-form-urlencoded", b"%ff=\xff&a")),
-            ("no-boundary", post(b"multipart/form-data", b"--")),
-            ("half-json", post(b"application/json", b"{")),
-            ("odd-type", post(b"\xff;=", b"x")),
+        case
+        for state in UNCONFIGURED
+        for case in (
+            *each("config", OPEN, OK, {f"{state}-open": healthz()}, state),
+            *each("config", CONFIG, NOT_CONFIGURED, {
+                f"{state}-missing": protected(),
+                f"{state}-empty": protected(EMPTY),
+                f"{state}-secret": protected(RIGHT),
+                f"{state}-previous": protected(OLD),
+            }, state),
         )
     ),
-    Case("wire/unknown-charset", protected(b"X-Other: =?nope?b?AAAA?="), NOT_PROVIDED, ROBUST),
-    Case("wire/unknown-charset-right", protected(RIGHT, b"X-Other: =?nope?b?AAAA?="), NO_FAILURE, ROBUST),
-    Case("wire/unknown-charset-open", request("/healthz", b"X-Other: =?nope?b?AAAA?="), NO_FAILURE, ROBUST),
-    Case("wire/bad-base64-right", protected(RIGHT, b"X-Other: =?utf-8?b?A?="), NO_FAILURE, ROBUST),
-    Case("wire/word-in-text-right", protected(RIGHT, b"X-Other: a =?utf-8?q?b?="), NO_FAILURE, ROBUST),
-    *(Case(f"deny/{method}", protected(method=method), REFUSED, BEFORE_ROUTING) for method in METHODS),
-    *(Case(f"deny/{method}-healthz", request("/healthz", method=method), REFUSED, EXACT) for method in METHODS),
-    *(Case(f"deny/unknown {path}", request(path), NOT_PROVIDED, BEFORE_ROUTING) for path in UNKNOWN),
-    *(Case(f"deny/near-open {path}", request(path), NOT_PROVIDED, EXACT) for path in NEAR_OPEN),
-    Case("deny/wrong-secret-unknown", request("/nope", WRONG), INVALID, BEFORE_ROUTING),
-    Case("deny/asterisk", request("*", method="OPTIONS"), NOT_PROVIDED, BEFORE_ROUTING),
-    Case(
-        "deny/preflight",
-        protected(b"Origin: https://a.test", b"Access-Control-Request-Method: GET", method="OPTIONS"),
-        NOT_PROVIDED,
-        BEFORE_ROUTING,
-    ),
-    Case(
-        "deny/websocket",
-        protected(
-            b"Upgrade: websocket",
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            b"Sec-WebSocket-Version: 13",
-            connection=b"Connection: Upgrade",
-        ),
-        NOT_PROVIDED,
-        BEFORE_ROUTING,
-    ),
-    Case("deny/override", request("/healthz", b"X-HTTP-Method-Override: GET", method="POST"), NOT_PROVIDED, EXACT),
-    Case("deny/original-url", protected(b"X-Original-URL: /healthz"), NOT_PROVIDED, EXACT),
-    Case("deny/script-name", protected(b"SCRIPT_NAME: /protected"), NOT_PROVIDED, EXACT, "behind-proxy"),
-    Case("deny/script-name-elsewhere", protected(b"SCRIPT_NAME: /x"), NOT_PROVIDED, EXACT, "behind-proxy"),
-    Case("deny/path-info", protected(b"PATH_INFO: /healthz"), NOT_PROVIDED, EXACT, "behind-proxy"),
-    Case("deny/body-not-sent", protected(b"Content-Length: 9999999", method="POST"), NOT_PROVIDED, BEFORE_ROUTING),
-    Case("deny/chunks-not-sent", protected(b"Transfer-Encoding: chunked", method="POST"), NOT_PROVIDED, BEFORE_ROUTING),
-    Case("errors/not-found", request("/nope", RIGHT, b"Accept: text/html"), NOT_FOUND, FRAMEWORK),
-    Case("errors/method", protected(RIGHT, b"Accept: text/html", method="DELETE"), NO_METHOD, FRAMEWORK),
-    Case("errors/accept", protected(b"Accept: text/html"), NOT_PROVIDED, "Errors are JSON, whatever Accept says."),
-    *(
-        Case(f"config/{state}-{name}", sent, answer, CONFIG_FIRST, state)
-        for state in ("unset", "blank")
-        for name, sent, answer in (
-            ("missing", protected(), NOT_CONFIGURED),
-            ("empty", protected(EMPTY), NOT_CONFIGURED),
-            ("blank", protected(BLANK), NOT_CONFIGURED),
-            ("wrong", protected(WRONG), NOT_CONFIGURED),
-            ("previous", protected(PREVIOUS), NOT_CONFIGURED),
-            ("byte-0xe9", protected(b"X-Shared-Secret: \xe9"), NOT_CONFIGURED),
-            ("twice", protected(WRONG, WRONG), NOT_CONFIGURED),
-            ("unknown", request("/nope"), NOT_CONFIGURED),
-            ("method", protected(method="DELETE"), NOT_CONFIGURED),
-            ("docs", request("/openapi.json"), NOT_CONFIGURED),
-            ("near-open", request("/healthz/"), NOT_CONFIGURED),
-            ("healthz", request("/healthz"), HEALTHY),
-        )
-    ),
+    *each("config", CONFIG, NOT_CONFIGURED, {
+        "first-blank": protected(BLANK),
+        "first-wrong": protected(WRONG),
+        "first-byte-0xe9": protected(LATIN),
+        "first-twice": protected(WRONG, WRONG),
+        "first-unknown": request("/nope"),
+        "first-method": protected(method="DELETE"),
+        "first-docs": request("/openapi.json"),
+        "first-near-open": request("<open>/"),
+        "first-body": post(b"application/json", b"{"),
+    }, "unset"),
+    *each("auth", GRANT, OK, {
+        "right": protected(RIGHT),
+        "right-and-query": request("<protected>?a=b", RIGHT),
+        "right-and-odd-query": request("<protected>?self=1&request=2", RIGHT),
+        "right-HTTP-1.0": protected(RIGHT, version="HTTP/1.0"),
+        "name-in-lower-case": protected(b"<header in lower case>: <secret>"),
+        "space-around": protected(b"<header>: \t <secret> \t"),
+    }),
+    *each("auth", PROVIDE, NOT_PROVIDED, {
+        "missing": protected(),
+        "missing-HTTP-1.0": protected(version="HTTP/1.0"),
+        "empty": protected(EMPTY),
+        "blank": protected(BLANK),
+    }),
+    *each("auth", WHOLE, INVALID, {
+        "wrong": protected(WRONG),
+        "secret-less-a-byte": protected(b"<header>: <secret less a byte>"),
+        "secret-plus-a-byte": protected(b"<header>: <secret>x"),
+        "letter-case": protected(b"<header>: <secret in other letter case>"),
+        "quoted": protected(b'<header>: "<secret>"'),
+        "bearer": protected(b"<header>: Bearer <secret>"),
+        "rfc-2047-word": protected(b"<header>: =?utf-8?q?<secret>?="),
+        "previous": protected(OLD),
+    }),
+    *each("auth", PLACE, NOT_PROVIDED, {
+        "in-query": request("<protected>?<header>=<secret>"),
+        "in-cookie": protected(b"Cookie: <header>=<secret>"),
+        "in-authorization": protected(b"Authorization: Bearer <secret>"),
+        "in-trailer": chunked(RIGHT),
+        "in-trailer-of-post": chunked(RIGHT, method="POST"),
+    }),
+    *each("deny", BEFORE, REFUSED, {
+        "HEAD-protected": protected(method="HEAD"),
+        **{f"{method}-protected": protected(method=method) for method in METHODS},
+        **{f"{method}-open": healthz(method=method) for method in METHODS},
+    }),
+    *each("deny", BEFORE, NOT_PROVIDED, {
+        **{f"path-{name}": request(path) for name, path in UNKNOWN.items()},
+        "asterisk": request("*", method="OPTIONS"),
+        "authority": request("<host>", method="CONNECT"),
+        "preflight": protected(b"Origin: https://a.test", b"Access-Control-Request-Method: GET", method="OPTIONS"),
+        "websocket": protected(*WEBSOCKET, connection=b"Connection: Upgrade"),
+        "body-not-sent": protected(b"Content-Length: 9999999", method="POST"),
+        "chunks-not-sent": protected(b"Transfer-Encoding: chunked", method="POST"),
+        "bad-json": protected(b"Content-Type: application/json", b"Content-Length: 1", method="POST", body=b"{"),
+    }),
+    *each("deny", BEFORE, INVALID, {"wrong-secret-unknown": request("/nope", WRONG)}),
+    *each("deny", EXACT, NOT_PROVIDED, {f"open-{name}": request(path) for name, path in NEAR_OPEN.items()}),
+    *each("deny", SAME, REJECTED, {
+        "open-dot": request("/.<open>"),
+        "open-dots": request("<protected>/..<open>"),
+        "HEAD-open": healthz(method="HEAD"),
+    }),
+    *each("deny", BEFORE, REJECTED, {
+        "get-protected": protected(method="get"),
+        "get-open": healthz(method="get"),
+    }),
+    *each("deny", MOVED, NOT_PROVIDED, {
+        "method-override": healthz(b"X-HTTP-Method-Override: GET", method="POST"),
+        "original-url": protected(b"X-Original-URL: <open>"),
+        "rewrite-url": protected(b"X-Rewrite-URL: <open>"),
+        "forwarded-prefix": protected(b"X-Forwarded-Prefix: <open>"),
+    }),
+    *each("deny", MOVED, NOT_PROVIDED, {
+        "script-name": protected(b"SCRIPT_NAME: <protected>"),
+        "script-name-elsewhere": protected(b"SCRIPT_NAME: /x"),
+        "path-info": protected(b"PATH_INFO: <open>"),
+    }, "behind-proxy"),
+    *each("wire", TWICE, INVALID, {
+        "right-twice": protected(RIGHT, RIGHT),
+        "right-then-wrong": protected(RIGHT, WRONG),
+        "wrong-then-right": protected(WRONG, RIGHT),
+        "right-then-empty": protected(RIGHT, EMPTY),
+        "empty-then-right": protected(EMPTY, RIGHT),
+        "joined-right-twice": protected(b"<header>: <secret>,<secret>"),
+        "joined-right-then-wrong": protected(b"<header>: <secret>, presented-and-wrong"),
+        "joined-wrong-then-right": protected(b"<header>: presented-and-wrong, <secret>"),
+    }),
+    *each("wire", UNDERSCORE, NOT_PROVIDED, {
+        "underscores": protected(UNDERSCORES),
+        "half-underscores": protected(HALF_UNDERSCORES),
+    }),
+    *each("wire", UNDERSCORE, INVALID, {
+        "underscores-after-wrong": protected(WRONG, UNDERSCORES),
+        "underscores-before-wrong": protected(UNDERSCORES, WRONG),
+        "half-underscores-after-wrong": protected(WRONG, HALF_UNDERSCORES),
+    }),
+    *each("wire", UNDERSCORE, OK, {
+        "wrong-underscores-after-right": protected(RIGHT, b"<header with underscores>: presented-and-wrong"),
+    }),
+    *each("wire", BYTES, INVALID, {
+        "byte-0xe9": protected(LATIN),
+        "right-and-0xe9": protected(RIGHT + b"\xe9"),
+        "utf-8": protected("<header>: sécret".encode()),
+        "not-utf-8": protected(b"<header>: \xff\xfe\x80"),
+    }),
+    *each("wire", MALFORMED, REJECTED, {
+        "nul": protected(RIGHT + b"\0"),
+        "folded": protected(RIGHT, b" x"),
+        "space-before-colon": protected(b"<header> : <secret>"),
+        "no-colon": protected(b"<header> <secret>"),
+        "bare-lf": protected(WRONG + b"\n" + RIGHT),
+        "bare-cr": protected(WRONG + b"\r" + RIGHT),
+        "8-KB": protected(b"<header>: <8 KB>"),
+        "64-KB": protected(b"<header>: <64 KB>"),
+        "1-MB": protected(b"<header>: <1 MB>"),
+        "200-fields": protected(b"<200 fields>"),
+        "no-host": protected(host=None),
+        "two-hosts": protected(b"Host: <host>"),
+        "length-twice": protected(b"Content-Length: 1", b"Content-Length: 2", method="POST", body=b"x"),
+        "length-not-a-number": protected(b"Content-Length: x", method="POST"),
+        "length-and-chunks": protected(b"Content-Length: 4", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+        "version": protected(version="HTTP/9.9"),
+        "no-version": b"GET <protected>\r\n\r\n",
+    }),
+    *each("wire", ROBUST, REFUSED, {
+        "unknown-charset": protected(b"X-Other: =?nope?b?AAAA?="),
+    }),
+    *each("wire", ROBUST, REJECTED, {
+        "bad-path-right": request("/%ff", RIGHT),
+        "form-charset-right": post(b"application/x-www-form-urlencoded; charset=nope", b"a=b"),
+        "form-bytes-right": post(b"application/x-www-form-urlencoded", b"%ff=\xff&a"),
+        "no-boundary-right": post(b"multipart/form-data", b"--"),
+        "half-json-right": post(b"application/json", b"{"),
+        "odd-type-right": post(b"\xff;=", b"x"),
+    }),
+    *each("wire", ROBUST, NO_FAILURE, {
+        "no-host-right": protected(RIGHT, host=None),
+        "odd-host-right": request("<protected>/", RIGHT, host=b"Host: [a:99999"),
+        "odd-cookie-right": protected(RIGHT, b"Cookie: a[]=;=\xe9"),
+        "bad-query-right": request("<protected>?%ff=%ff", RIGHT),
+        "unknown-charset-right": protected(RIGHT, b"X-Other: =?nope?b?AAAA?="),
+        "bad-base64-right": protected(RIGHT, b"X-Other: =?utf-8?b?A?="),
+        "word-in-text-right": protected(RIGHT, b"X-Other: a =?utf-8?q?b?="),
+        "virtual-root-right": protected(RIGHT, b"X-Vhm-Root: \xff"),
+        "HEAD-right": protected(RIGHT, method="HEAD"),
+        "OPTIONS-right": protected(RIGHT, method="OPTIONS"),
+        "slash-right": request("<protected>/", RIGHT),
+        "200-fields-right": protected(RIGHT, b"<200 fields>"),
+    }),
+    *each("errors", FRAMEWORK, NOT_FOUND, {"not-found": request("/nope", RIGHT, b"Accept: text/html")}),
+    *each("errors", FRAMEWORK, NO_METHOD, {"no-method": protected(RIGHT, b"Accept: text/html", method="DELETE")}),
+    *each("errors", PROVIDE, NOT_PROVIDED, {"accept-html": protected(b"Accept: text/html")}),
+    *each("rotate", ROTATE, OK, {"new": protected(RIGHT), "old": protected(OLD)}, "rotation"),
+    *each("rotate", WHOLE, INVALID, {"other": protected(WRONG)}, "rotation"),
+    *each("rotate", TWICE, INVALID, {"both": protected(RIGHT, OLD), "twice": protected(OLD, OLD)}, "rotation"),
+]  # fmt: skip
+
+# What every answer has to be, whatever case it belongs to
+
+
+def every(problem: Callable[[Exchange, Response], str | bool | None]) -> Callable[[Target], Finding]:
+    """Make the trial that looks at the answers to all the requests above."""
+
+    def trial(target: Target) -> Finding:
+        problems, looked_at = [], 0
+        for case in EXCHANGES:
+            try:
+                got = target.ask(case.state, case.sent)
+            except NotCheckedError:
+                continue
+            if isinstance(got, Response):
+                looked_at += 1
+                problems += [f"{case.name}: {found}" for found in [problem(case, got)] if found]
+        return Finding(problems[:10], f"{looked_at} answers were looked at")
+
+    return trial
+
+
+def no_challenge(case: Exchange, got: Response) -> str | None:
+    """A 401 needs the name of a scheme, and may have parameters."""
+    challenge = got.headers["WWW-Authenticate"]
+    if got.status != 401 or re.match(r"[\w!#$%&'*+.^`|~-]+( |$)", challenge or ""):
+        return None
+    return f"WWW-Authenticate is {challenge!r}"
+
+
+def stored(case: Exchange, got: Response) -> str | None:
+    """A 401 or a 500 says that it is not to be stored."""
+    control = got.headers["Cache-Control"]
+    return None if got.status not in (401, 500) or "no-store" in (control or "") else f"Cache-Control is {control!r}"
+
+
+def not_json(case: Exchange, got: Response) -> str | None:
+    """What the service refuses or does not have is a JSON object, and says so."""
+    if not got.body or (got.status not in (401, 500) and case.answer not in (NOT_FOUND, NO_METHOD)):
+        return None
+    kind = got.headers.get_content_type()
+    if kind != "application/json" and not kind.endswith("+json"):
+        return f"Content-Type is {kind}"
+    return None if isinstance(got.json(), dict) else "the body is no JSON object"
+
+
+def no_words(case: Exchange, got: Response) -> str | None:
+    """A denial says what the table says."""
+    if not case.answer.words or not got.body:
+        return None
+    body = got.json()
+    said = list(body.values()) if isinstance(body, dict) else []
+    return None if case.answer.words in said else f"the body does not say {case.answer.words!r}"
+
+
+def found(pattern: str) -> Callable[[Exchange, Response], str | None]:
+    """Make the look for a pattern in bodies, and in header fields but `Server`."""
+
+    def look(case: Exchange, got: Response) -> str | None:
+        fields = "\n".join(value for name, value in got.headers.items() if name.lower() != "server")
+        seen = re.search(pattern, f"{fields}\n{got.body.decode(errors='replace')}")
+        return seen and f"it says {seen[0]!r}"
+
+    return look
+
+
+def body(sent: bytes, expected: dict[str, str]) -> Callable[[Target], Finding]:
+    """Make the trial of what the body of an answer says."""
+
+    def trial(target: Target) -> Finding:
+        got = target.ask("configured", sent)
+        said = got.json() if isinstance(got, Response) else got
+        return Finding([f"the body is not {json.dumps(expected)}"] * (said != expected), str(got))
+
+    return trial
+
+
+def moved(target: Target) -> Finding:
+    """The open path, with every field that could lead from there to the protected one."""
+    fields = [name + b": <protected>" for name in (b"X-Original-URL", b"X-Rewrite-URL", b"SCRIPT_NAME", b"PATH_INFO")]
+    got, granted = (target.ask("behind-proxy", sent) for sent in (healthz(*fields), protected(RIGHT)))
+    bodies = [each.body if isinstance(each, Response) else None for each in (got, granted)]
+    return Finding(["it answers as the protected path does"] * (bodies[0] == bodies[1]), str(got))
+
+
+TRACE = r"Traceback \(most|\bFile \"|(?m:^\s+at \S+ ?\()"
+PATH = r"(/[\w.-]+)+\.(py|js|ts|rb|go|php|java)\b|/(usr|home|root|opt|srv|var|tmp)/\w+|\b[A-Z]:\\\w+"
+VERSION = r"\b(?!HTTP/)[A-Za-z][\w.-]*[/ ]v?\d+\.\d+"
+TRIALS = [
+    Trial("open/body", BODY, "GET <open>", body(healthz(), {"status": "ok"})),
+    Trial("auth/right-body", BODY, "<protected>, the secret", body(protected(RIGHT), {"message": "Access granted"})),
+    Trial("deny/moved-from-open", MOVED, "GET <open>, fields that name <protected>", moved),
+    Trial("deny/pipelined", ALONE, "three requests at once, the second with the secret", trials.pipelined),
+    Trial("deny/body-is-no-request", ALONE, "POST, its body a request with the secret", trials.body_is_no_request),
+    Trial("errors/challenge", CHALLENGE, ALL, every(no_challenge)),
+    Trial("errors/no-traceback", SILENT, ALL, every(found(TRACE))),
+    Trial("errors/no-file-path", SILENT, ALL, every(found(PATH))),
+    Trial("errors/no-version", VERSIONS, ALL, every(found(VERSION))),
+    Trial("errors/json", JSON, ALL, every(not_json)),
+    Trial("errors/words", WORDS, ALL, every(no_words)),
+    Trial("errors/no-store", NO_STORE, ALL, every(stored)),
+    Trial("load/endless-value", LIMIT, "64 MB of one field value", trials.endless("value")),
+    Trial("load/endless-lines", LIMIT, "64 MB of header fields", trials.endless("lines")),
+    Trial("load/endless-target", LIMIT, "64 MB of request target", trials.endless("target")),
+    Trial("load/memory", MEMORY, "64 MB of each of these, and of a body without the secret", trials.memory_grows),
+    Trial("load/slow-client", PATIENT, "half a request on another connection", trials.slow(1)),
+    Trial("load/slow-clients", VERY_PATIENT, "half a request on each of 100 other connections", trials.slow(100)),
+    Trial("rotate/files", LOSSLESS, f"old, both, new in the secrets' files, {UNDER_LOAD}", trials.rotate_files),
+    Trial("rotate/workers", LOSSLESS, f"the same, SIGHUP at each step, {UNDER_LOAD}", trials.rotate_workers),
+    Trial("stop/in-flight", STOP, "SIGTERM while a request with the secret is in flight", trials.stop_in_flight),
+    Trial("stop/port-closed", STOP, "requests after SIGTERM, while that one is in flight", trials.stop_port),
+    Trial("stop/exit-status", STOP, "SIGTERM; an exit status of 0 or the signal's", trials.stop_exit),
+    Trial("stop/worker-killed", REPLACE, "SIGKILL to one of two workers", trials.worker_killed),
+    Trial("leak/own-secret", QUIET, f"the secret, {CARELESSLY}", trials.own_secret_in_log),
+    Trial("leak/presented-secret", QUIET, f"a wrong secret, {CARELESSLY}", trials.presented_secret_in_log),
+    Trial("leak/query", QUIET, "a secret in the query", trials.query_in_log),
+    Trial("leak/forged-line", LINES, "GET /a%0d%0aFORGED", trials.forged_line_in_log),
 ]
+
+GROUPS = {
+    "open": "the one open path",
+    "config": "no secret is configured",
+    "auth": "the secret, and what is not it",
+    "deny": "everything else needs it",
+    "wire": "odd and hostile bytes",
+    "errors": "every answer to all of these",
+    "load": "more than anybody needs",
+    "rotate": "changing the secret",
+    "stop": "the end of a process",
+    "leak": "the log, after all of these",
+}
+CASES: list[Case] = sorted([*EXCHANGES, *TRIALS], key=lambda case: list(GROUPS).index(case.group))

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 import requests
+from target import Instance
+from wire import Address
 
 ROOT = Path(__file__).resolve().parent.parent
 APPS = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
@@ -40,29 +42,33 @@ def free_port() -> int:
 
 
 class Service:
-    """One app, served by its own start command from its own environment, for as long as the `with` block lasts.
+    """One service, run by a command in a folder, for as long as the `with` block lasts.
 
-    `config` are the environment variables that configure it, `folder` a copy to run instead of the app itself.
+    `config` are the environment variables that configure it.
     """
 
-    def __init__(self, app: str, config: Mapping[str, str], log: Path, folder: Path | None = None) -> None:
-        self.app = app
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(self, name: str, command: list[str], folder: Path, config: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.command = command
+        self.folder = folder
+        self.address = Address("127.0.0.1", free_port())
+        self.url = f"http://127.0.0.1:{self.address.port}"
         self._log = log
-        self.folder = folder or ROOT / "apps" / app
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.home = log.with_name("home")
         self.home.mkdir(exist_ok=True)
-        path = f"{ROOT / '.venv' / app / 'bin'}{os.pathsep}{os.environ['PATH']}"
         self.environ = {
             **kept,
-            "PATH": path,
+            "PATH": f"{ROOT / '.venv' / name / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.home),
             "HOST": "127.0.0.1",
-            "PORT": str(self.port),
+            "PORT": str(self.address.port),
             **config,
         }
+
+    def instance(self) -> Instance:
+        """Return it as what the contract is put to."""
+        return Instance(self.address, self.log, self.process.pid, self.process, self.folder)
 
     def log(self) -> str:
         """Return all that the service has written to its standard output and standard error."""
@@ -72,7 +78,7 @@ class Service:
         """Start the process, in a group of its own, without waiting for anything."""
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                start_command(self.folder),
+                self.command,
                 cwd=self.folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
@@ -100,10 +106,10 @@ class Service:
         while probe not in self.log():
             if self.process.poll() is not None:
                 raise RuntimeError(
-                    f"{self.app} ended with status {self.process.returncode} at its start:\n{self.end()}"
+                    f"{self.name} ended with status {self.process.returncode} at its start:\n{self.end()}"
                 )
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.app} was not ready after {START_DEADLINE:.0f} s:\n{self.end()}")
+                raise RuntimeError(f"{self.name} was not ready after {START_DEADLINE:.0f} s:\n{self.end()}")
             try:
                 requests.get(self.url + probe, timeout=5)
             except requests.RequestException:
@@ -113,7 +119,7 @@ class Service:
         """Wait until the log has a text: a line can come later than the answer that it is about."""
         deadline = time.monotonic() + LOG_DEADLINE
         while text not in self.log():
-            assert time.monotonic() < deadline, f"{self.app} did not log {text!r}:\n{self.end()}"
+            assert time.monotonic() < deadline, f"{self.name} did not log {text!r}:\n{self.end()}"
             time.sleep(0.05)
 
     def end(self) -> str:

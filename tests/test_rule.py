@@ -1,7 +1,9 @@
 """Properties of the rule itself, `shared/shared_secret.py`, for any secret and any header."""
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -151,6 +153,35 @@ def test_a_changed_file_counts_within_a_second(tmp_path: Path, clock: Callable[[
     file.unlink()
     clock(1)
     assert rule.check([b"new"]) == NOT_CONFIGURED
+
+
+def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[float], None]) -> None:
+    """While one thread looks, others wait: between two requests hours can have gone by."""
+    file = tmp_path / "secret"
+    file.write_text("old")
+    looking, go_on = threading.Event(), threading.Event()
+
+    class Environ(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+            looking.set()
+            assert go_on.wait(30)
+            return super().get(name, default)
+
+    go_on.set()
+    rule = SharedSecret(Environ(SHARED_SECRET_FILE=str(file)))
+    looking.clear()
+    go_on.clear()
+    file.write_text("new")
+    clock(3600)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(rule.check, [b"new"])
+        assert looking.wait(30)
+        second = pool.submit(rule.check, [b"new"])
+        done, _ = wait([second], timeout=0.2)
+        go_on.set()
+        assert not done
+        assert first.result() is None
+        assert second.result() is None
 
 
 def test_the_current_secret_is_read_before_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,32 @@
-"""One HTTP exchange at the level of bytes, for what no HTTP client would send."""
+"""HTTP/1.1 at the level of bytes, for what no HTTP client would send."""
 
 import http.client
 import json
+import select
 import socket
+import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any
+from typing import Any, NamedTuple
 
 DEADLINE = 30.0  # seconds of silence that count as no answer
+NO_ANSWER = (OSError, http.client.HTTPException)  # what `exchange` raises where none comes
+
+
+class Address(NamedTuple):
+    """Where a service listens."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+    def connect(self, deadline: float = DEADLINE) -> socket.socket:
+        """Open a connection to it; silence on it is a TimeoutError after the deadline."""
+        connection = socket.create_connection((self.host, self.port), deadline)
+        if not self.tls:
+            return connection
+        return ssl.create_default_context().wrap_socket(connection, server_hostname=self.host)
 
 
 @dataclass(frozen=True)
@@ -25,11 +44,51 @@ class Response:
         except ValueError:
             return None
 
+    def __str__(self) -> str:
+        lines = [str(self.status), *(f"{name}: {value}" for name, value in self.headers.items())]
+        return "\n".join([*lines, "", self.body[:1000].decode(errors="backslashreplace")])
 
-def exchange(port: int, request: bytes) -> Response:
-    """Send bytes to a port of 127.0.0.1 and read one response; silence raises TimeoutError."""
-    with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
-        connection.sendall(request)
-        response = http.client.HTTPResponse(connection, method=request.split(b" ", 1)[0].decode("latin-1"))
+
+def request(
+    target: str,
+    *fields: bytes,
+    method: str = "GET",
+    version: str = "HTTP/1.1",
+    host: bytes | None = b"Host: <host>",
+    connection: bytes = b"Connection: close",
+    body: bytes = b"",
+) -> bytes:
+    """Return a request as bytes; fields are whole header lines without their end."""
+    lines = [f"{method} {target} {version}".encode(), *([host] if host else []), *fields, connection]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def send(connection: socket.socket, sent: bytes) -> None:
+    """Send bytes until something comes back: who refuses early ends the connection, and the answer with it."""
+    rest = memoryview(sent)
+    readable = [] if isinstance(connection, ssl.SSLSocket) else [connection]  # TLS has more to read than answers
+    with suppress(OSError):
+        while rest:
+            come, ready, _ = select.select(readable, [connection], [], DEADLINE)
+            if come or not ready:
+                return
+            rest = rest[connection.send(rest[:16_384]) :]
+
+
+def exchange(address: Address, sent: bytes, deadline: float = DEADLINE) -> Response:
+    """Send bytes and read one response; raises one of NO_ANSWER where none comes."""
+    with address.connect(deadline) as connection:
+        send(connection, sent)
+        response = http.client.HTTPResponse(connection, method=sent.split(b" ", 1)[0].decode("latin-1"))
         response.begin()
-        return Response(response.status, response.headers, response.read())
+        body = b""
+        with suppress(ConnectionError):  # who refuses early may end the connection before all of the answer is read
+            body = response.read()
+        return Response(response.status, response.headers, body)
+
+
+def conversation(address: Address, sent: bytes) -> bytes:
+    """Send bytes and return all that comes back until the service ends the connection."""
+    with address.connect() as connection, connection.makefile("rb") as file:
+        send(connection, sent)
+        return file.read()

@@ -7,6 +7,7 @@ import sys
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class PathOnly(logging.Filter):
@@ -16,6 +17,16 @@ class PathOnly(logging.Filter):
         if isinstance(record.args, tuple):
             record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
         return True
+
+
+class Patient(H11Protocol):
+    """Lets a request that is on its way come when the server stops, instead of closing its connection unanswered."""
+
+    def shutdown(self) -> None:
+        if self.cycle is None:
+            self.loop.call_later(1, super().shutdown)
+        else:
+            super().shutdown()
 
 
 if __name__ == "__main__":
@@ -31,7 +42,8 @@ if __name__ == "__main__":
         "app:app",
         host=host,
         port=int(port),
-        http="h11",  # httptools takes trailers for headers, and a header of any size
+        http=Patient,  # on h11: httptools takes trailers for headers, and a header of any size
         loop="uvloop",
+        timeout_worker_healthcheck=30,  # seconds; a busy machine needs more than 5 to start a worker in a restart
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", ""),  # trust no proxy that is not named
     )

@@ -9,6 +9,7 @@ What is accepted comes from the environment, as text or, with `_FILE` added to t
 import hmac
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,12 +39,15 @@ class SharedSecret:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
         self._accepted: list[bytes] | None = None
+        self._looking = threading.Lock()
         self._look()
 
     def check(self, values: Sequence[bytes]) -> Denial | None:
         """Take the value of every `X-Shared-Secret` field in a request; return the denial, or None to let it in."""
         if time.monotonic() >= self._next_look:
-            self._look()
+            with self._looking:  # other threads wait: what is known may be hours old
+                if time.monotonic() >= self._next_look:
+                    self._look()
         accepted = self._accepted
         if not accepted:
             return NOT_CONFIGURED
@@ -58,7 +62,6 @@ class SharedSecret:
         return None if any(fits) else INVALID
 
     def _look(self) -> None:
-        self._next_look = time.monotonic() + 1  # first, so that other threads go on with what is known
         # The current secret first: whoever rotates writes the previous one before it.
         current, previous = self._read("SHARED_SECRET"), self._read("SHARED_SECRET_PREVIOUS")
         accepted = [secret for secret in (current, previous) if secret] if current else []
@@ -68,6 +71,7 @@ class SharedSecret:
                 "that holds it. Until then requests are answered 500."
             )
         self._accepted = accepted
+        self._next_look = time.monotonic() + 1
 
     def _read(self, name: str) -> bytes:
         try:

@@ -1,0 +1,105 @@
+"""What the contract is put to: a service, its running instances, and as much of each as can be had."""
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wire import NO_ANSWER, Address, Response, exchange
+
+SECRET, PREVIOUS = "<secret>", "<previous>"
+STATES = {  # the environment that a service is started with
+    "configured": {"SHARED_SECRET": SECRET},
+    "unset": {},
+    "empty": {"SHARED_SECRET": ""},
+    "blank": {"SHARED_SECRET": " \t"},
+    "newline": {"SHARED_SECRET": "\n"},
+    "file-missing": {"SHARED_SECRET": SECRET, "SHARED_SECRET_FILE": "nowhere"},
+    "previous-only": {"SHARED_SECRET_PREVIOUS": PREVIOUS},
+    "rotation": {"SHARED_SECRET": f" {SECRET}\n", "SHARED_SECRET_PREVIOUS": PREVIOUS, "WEB_CONCURRENCY": "2"},
+    "behind-proxy": {"SHARED_SECRET": SECRET, "FORWARDED_ALLOW_IPS": "127.0.0.1"},
+    "files": {
+        "SHARED_SECRET": SECRET,
+        "SHARED_SECRET_FILE": "current",
+        "SHARED_SECRET_PREVIOUS_FILE": "previous",
+        "WEB_CONCURRENCY": "2",
+    },
+    "crowded": {"SHARED_SECRET": SECRET},  # alone with the cases that would keep others waiting
+    "slow": {"SHARED_SECRET": SECRET},  # the protected path writes "in flight" to the log, and takes seconds
+}
+
+
+class NotCheckedError(Exception):
+    """A case cannot be put to a target; the text says what it would need."""
+
+
+@dataclass
+class Instance:
+    """One running service: where it listens, its log, its process, and the folder that its secrets' files are in."""
+
+    address: Address
+    log: Callable[[], str] | None = None
+    pid: int | None = None
+    process: subprocess.Popen[bytes] | None = None
+    folder: Path | None = None
+
+
+@dataclass(eq=False)
+class Target:
+    """A service; `find` gives an instance of it in one of the STATES, or raises NotCheckedError."""
+
+    name: str
+    find: Callable[[str], Instance]
+    secret: str
+    previous: str = "a-secret-of-before"
+    header: str = "X-Shared-Secret"
+    protected: str = "/protected"
+    open: str | None = "/healthz"
+    answers: dict[tuple[str, bytes], Response | str] = field(default_factory=dict)
+
+    def ask(self, state: str, sent: bytes) -> Response | str:
+        """Return what an instance answers to a request, or why there is no answer; each is asked once and kept."""
+        if (state, sent) not in self.answers:
+            address = self.find(state).address
+            try:
+                self.answers[state, sent] = exchange(address, self.fill(sent, address))
+            except NO_ANSWER as error:
+                self.answers[state, sent] = f"no answer: {error!r}"
+        return self.answers[state, sent]
+
+    def fill(self, sent: bytes, address: Address) -> bytes:
+        """Put this target's names and secrets into what a case sends."""
+        if self.open is None and b"<open" in sent:
+            raise NotCheckedError("It needs an open path.")
+        values = {
+            "host": f"{address.host}:{address.port}",
+            "previous": self.previous,
+            "secret": self.secret,
+            "secret less a byte": self.secret[:-1],
+            "secret in other letter case": self.secret.swapcase(),
+            "8 KB": "x" * 8_000,
+            "64 KB": "x" * 64_000,
+            "1 MB": "x" * 1_000_000,
+            "200 fields": "\r\n".join(f"X-Field-{number}: x" for number in range(200)),
+        }
+        return fill(sent, values | names(self.header, self.protected, self.open or ""))
+
+
+def names(header: str = "X-Shared-Secret", protected: str = "/protected", path: str = "/healthz") -> dict[str, str]:
+    """Return what stands for the names that differ from one service to another; `path` is the open one."""
+    first, dash, rest = header.partition("-")
+    return {
+        "header": header,
+        "header in lower case": header.lower(),
+        "header with underscores": header.replace("-", "_"),
+        "header with one underscore": first + dash + rest.replace("-", "_") if "-" in rest else f"{first}_{rest}",
+        "protected": protected,
+        "open": path,
+        "open in other letter case": path.swapcase(),
+    }
+
+
+def fill(sent: bytes, values: Mapping[str, str]) -> bytes:
+    """Put values for the placeholders that there are values for."""
+    return re.sub(rb"<([\w ]+)>", lambda found: values.get(found[1].decode(), found[0].decode()).encode(), sent)
