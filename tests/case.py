@@ -1,6 +1,6 @@
 """What a case of the contract is: a requirement, what is sent, and how that is put to a service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from target import NotCheckedError, Target, fill, names
@@ -27,15 +27,16 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Answer:
-    """What has to come back: one of these status codes, and these words in what the body says."""
+    """What has to come back: one of these status codes, as it is told, and words that the body should say."""
 
-    status: frozenset[int]
+    told: str
+    status: Container[int]
     words: str | None = None
 
-    def __str__(self) -> str:
-        low, high = min(self.status), max(self.status)
-        codes = f"{low} to {high}" if len(self.status) > 3 else " or ".join(map(str, sorted(self.status)))
-        return f"{codes} {self.words}" if self.words else codes
+    @property
+    def is_open(self) -> bool:
+        """Whether there is more than one status code that will do."""
+        return not self.told.isdigit()
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Exchange(Case):
         if isinstance(got, str):
             return Finding([got], "")
         wrong = got.status not in self.answer.status
-        return Finding([f"the status is {got.status}, not {self.answer}"] * wrong, str(got))
+        return Finding([f"the status is {got.status}, not {self.answer.told}"] * wrong, str(got))
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,21 @@ import os
 import secrets
 import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import broken
 import pytest
+from broken import BROKEN, Origin, served
 from case import Case, Exchange, Result
 from report import write_report
 from service import APPS, ROOT, Service, start_command
-from target import STATES, Target
+from target import STATES, Instance, Target, environ
+from wire import Address
 
 SECRET = secrets.token_urlsafe(32)
 PREVIOUS = 'any text: ünï "$(x)" \\ ;{}#%d <b>, a comma, voilà'  # the last byte is 0xA0, a space in Latin-1
@@ -32,14 +38,6 @@ RESULTS = pytest.StashKey[dict[str, dict[str, Result]]]()
 IN_THE_BACKGROUND = ("load", "rotate", "stop")  # groups of cases that take long, most of it waiting
 
 
-def environ(state: str) -> dict[str, str]:
-    """Return the environment of a state, with the secrets in it."""
-    return {
-        name: value.replace("<secret>", SECRET).replace("<previous>", PREVIOUS)
-        for name, value in OWN_STATES[state].items()
-    }
-
-
 def build(app: str, state: str, folder: Path) -> Service:
     """Return a service, not started, with its log in the folder; and a copy of the app, where it has to be another."""
     log, home = folder / "log", ROOT / "apps" / app
@@ -50,7 +48,7 @@ def build(app: str, state: str, folder: Path) -> Service:
         assert code.count(WORKS) == 1, f"apps/{app}/app.py has to say {WORKS} once, for a test to put a fault there"
         kind = "slow-async" if state == "slow" and "async def protected" in code else state
         (home / "app.py").write_text(code.replace(WORKS, FAULTS.get(kind, WORKS)))
-    return Service(app, start_command(home), home, environ(state), log)
+    return Service(app, start_command(home), home, environ(OWN_STATES[state], SECRET, PREVIOUS), log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,6 +98,8 @@ def parameters(item: pytest.Item) -> dict[str, object]:
 
 
 Services = Callable[[str, str], Service]
+Family = Callable[[str, Case], AbstractContextManager[Target]]
+Put = Callable[[str, Case], Result]
 
 
 @pytest.fixture(scope="session")
@@ -144,29 +144,68 @@ def targets(services: Services) -> dict[str, Target]:
 
 
 @pytest.fixture(scope="session")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    """Give the service that is right, or the one that is broken in the way that a case was made for."""
+    folders = tmp_path_factory.mktemp("family")
+
+    @contextmanager
+    def target(member: str, case: Case) -> Iterator[Target]:
+        kind = BROKEN[case.name] if member == "broken" else Origin
+        instances: dict[str, Instance] = {}
+        with ExitStack() as running:
+
+            def start(state: str) -> Instance:
+                folder = Path(tempfile.mkdtemp(dir=folders))
+                config = environ(STATES[state], SECRET, "the-secret-before")
+                if state in ("files", "slow"):  # these are restarted and stopped
+                    log = folder / "log"
+                    log.touch()
+                    command = [sys.executable, broken.__file__, member, case.name, state]
+                    return running.enter_context(Service(member, command, folder, config, log)).instance()
+                origin = kind(config)
+                address = Address("127.0.0.1", running.enter_context(served(origin)))
+                return Instance(address, lambda: "\n".join(origin.lines), os.getpid())
+
+            def find(state: str) -> Instance:
+                if state not in instances:
+                    instances[state] = start(state)
+                return instances[state]
+
+            yield Target(member, find, SECRET, deadline=30 if member == "right" else 3)
+
+    return target
+
+
+@pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest) -> dict[str, dict[str, Result]]:
     """Give where the outcomes of the contract are kept, by app and name of the case, for the report."""
     return request.config.stash[RESULTS]
 
 
 @pytest.fixture(scope="session")
-def put(request: pytest.FixtureRequest, targets: dict[str, Target]) -> Iterator[Callable[[Case, Target], Result]]:
-    """Give what puts a case to a target; those that take long were begun when the first was asked for.
+def put(request: pytest.FixtureRequest, targets: dict[str, Target], family: Family) -> Iterator[Put]:
+    """Give what puts a case to a service, by its name; those that take long were begun when the first was asked for.
 
-    Each target has them one after the other, so that they do not disturb each other.
+    Each service has them one after the other, so that they do not disturb each other.
     """
-    pools = {name: ThreadPoolExecutor(max_workers=1) for name in targets}
+    pools = {name: ThreadPoolExecutor(max_workers=1) for name in (*APPS, "right")}
+    pools["broken"] = ThreadPoolExecutor(max_workers=3)
+
+    def now(name: str, case: Case) -> Result:
+        if name in targets:
+            return case.put(targets[name])
+        with family(name, case) as target:
+            return case.put(target)
+
     begun = {
-        (case.name, app): pools[app].submit(case.put, targets[app])
-        for app, case in ((values.get("app"), values.get("case")) for values in map(parameters, request.session.items))
-        if isinstance(case, Case) and isinstance(app, str) and case.group in IN_THE_BACKGROUND
+        (name, case.name): pools[name].submit(now, name, case)
+        for values in map(parameters, request.session.items)
+        if isinstance(case := values.get("case"), Case)
+        if isinstance(name := values.get("app", values.get("member")), str)
+        if case.group in IN_THE_BACKGROUND and (name in APPS or case.group != "load")  # in this process it is measured
     }
     try:
-        yield (
-            lambda case, target: (
-                begun[case.name, target.name].result() if (case.name, target.name) in begun else case.put(target)
-            )
-        )
+        yield lambda name, case: begun[name, case.name].result() if (name, case.name) in begun else now(name, case)
     finally:
         for pool in pools.values():
             pool.shutdown(cancel_futures=True)

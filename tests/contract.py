@@ -19,15 +19,16 @@ from wire import Response, request
 
 # What is answered
 
-REFUSED = Answer(frozenset({401}))
-NOT_PROVIDED = Answer(frozenset({401}), "No secret provided")
-INVALID = Answer(frozenset({401}), "Invalid secret")
-NOT_CONFIGURED = Answer(frozenset({500}), "Server configuration error")
-OK = Answer(frozenset({200}))
-NOT_FOUND = Answer(frozenset({404}))
-NO_METHOD = Answer(frozenset({404, 405}))
-REJECTED = Answer(frozenset(range(400, 500)))
-NO_FAILURE = Answer(frozenset(range(200, 500)))
+REFUSED = Answer("401", {401})
+NOT_PROVIDED = Answer("401", {401}, "No secret provided")
+INVALID = Answer("401", {401}, "Invalid secret")
+NOT_CONFIGURED = Answer("500", {500}, "Server configuration error")
+OK = Answer("200", {200})
+NOT_FOUND = Answer("404", {404})
+NO_METHOD = Answer("404 or 405", {404, 405})
+REJECTED = Answer("401 or another 4xx", range(400, 500))
+NOT_UNDERSTOOD = Answer("401, another 4xx, 501 or 505", {*range(400, 500), 501, 505})  # RFC 9110 section 15.6
+NO_FAILURE = Answer("2xx, 3xx or 4xx", range(200, 500))
 
 # What is required
 
@@ -230,7 +231,8 @@ def chunked(*trailer: bytes, method: str = "GET") -> bytes:
     return protected(b"Transfer-Encoding: chunked", method=method, body=body)
 
 
-METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO")
+METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+RARE_METHODS = ("TRACE", "CONNECT", "FOO", "get")
 UNKNOWN = {
     "root": "/",
     "unknown": "/nope",
@@ -240,17 +242,12 @@ UNKNOWN = {
     "schema": "/schema",
     "schema-openapi": "/schema/openapi.json",
     "favicon": "/favicon.ico",
-    "not-utf-8": "/%ff",
     "protected-slash": "<protected>/",
-    "absolute-form": "http://<host><protected>",
-    "absolute-form-open-host": "http://healthz<protected>",
 }
 NEAR_OPEN = {
     "slash-after": "<open>/",
     "slash-before": "/<open>",
-    "nul": "<open>%00",
     "space": "<open>%20",
-    "not-utf-8": "<open>%ff",
     "parameter": "<open>;a=b",
     "encoded-query": "<open>%3Fa",
     "suffix": "<open>.json",
@@ -347,26 +344,35 @@ EXCHANGES = [
         **{f"{method}-protected": protected(method=method) for method in METHODS},
         **{f"{method}-open": healthz(method=method) for method in METHODS},
     }),
+    *each("deny", BEFORE, NOT_UNDERSTOOD, {
+        **{f"{method}-protected": protected(method=method) for method in RARE_METHODS},
+        **{f"{method}-open": healthz(method=method) for method in RARE_METHODS},
+    }),
+    *each("deny", BEFORE, REJECTED, {
+        "path-not-utf-8": request("/%ff"),
+        "absolute-form": request("http://<host><protected>"),
+        "absolute-form-other-host": request("http://other.test<protected>"),
+        "authority-form": request("<host>", method="CONNECT"),
+        "asterisk-form": request("*", method="OPTIONS"),
+        "websocket": protected(*WEBSOCKET, connection=b"Connection: Upgrade"),
+    }),
     *each("deny", BEFORE, NOT_PROVIDED, {
         **{f"path-{name}": request(path) for name, path in UNKNOWN.items()},
-        "asterisk": request("*", method="OPTIONS"),
-        "authority": request("<host>", method="CONNECT"),
         "preflight": protected(b"Origin: https://a.test", b"Access-Control-Request-Method: GET", method="OPTIONS"),
-        "websocket": protected(*WEBSOCKET, connection=b"Connection: Upgrade"),
         "body-not-sent": protected(b"Content-Length: 9999999", method="POST"),
         "chunks-not-sent": protected(b"Transfer-Encoding: chunked", method="POST"),
         "bad-json": protected(b"Content-Type: application/json", b"Content-Length: 1", method="POST", body=b"{"),
     }),
     *each("deny", BEFORE, INVALID, {"wrong-secret-unknown": request("/nope", WRONG)}),
     *each("deny", EXACT, NOT_PROVIDED, {f"open-{name}": request(path) for name, path in NEAR_OPEN.items()}),
+    *each("deny", EXACT, REJECTED, {
+        "open-nul": request("<open>%00"),
+        "open-not-utf-8": request("<open>%ff"),
+    }),
     *each("deny", SAME, REJECTED, {
         "open-dot": request("/.<open>"),
         "open-dots": request("<protected>/..<open>"),
         "HEAD-open": healthz(method="HEAD"),
-    }),
-    *each("deny", BEFORE, REJECTED, {
-        "get-protected": protected(method="get"),
-        "get-open": healthz(method="get"),
     }),
     *each("deny", MOVED, NOT_PROVIDED, {
         "method-override": healthz(b"X-HTTP-Method-Override: GET", method="POST"),
@@ -423,9 +429,9 @@ EXCHANGES = [
         "length-twice": protected(b"Content-Length: 1", b"Content-Length: 2", method="POST", body=b"x"),
         "length-not-a-number": protected(b"Content-Length: x", method="POST"),
         "length-and-chunks": protected(b"Content-Length: 4", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
-        "version": protected(version="HTTP/9.9"),
         "no-version": b"GET <protected>\r\n\r\n",
     }),
+    *each("wire", MALFORMED, NOT_UNDERSTOOD, {"version": protected(version="HTTP/9.9")}),
     *each("wire", ROBUST, REFUSED, {
         "unknown-charset": protected(b"X-Other: =?nope?b?AAAA?="),
     }),

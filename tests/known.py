@@ -3,14 +3,11 @@
 APPS = ("cherrypy", "falcon", "fastapi", "litestar", "pyramid")
 ON_GUNICORN = ("cherrypy", "falcon", "pyramid")
 
-# The status codes that were seen, in the order of APPS, for every case that allows more than one.
+# Status codes, in the order of APPS, where a case allows more than one and not all five answer 401.
 SEEN = {
     "open/absolute-form": (200, 200, 401, 401, 200),
     "open/unknown-charset": (400, 200, 200, 200, 200),
     "open/virtual-root": (200, 200, 200, 200, 200),
-    "deny/open-dot": (401, 401, 401, 401, 401),
-    "deny/open-dots": (401, 401, 401, 401, 401),
-    "deny/HEAD-open": (401, 401, 401, 401, 401),
     "deny/get-protected": (400, 400, 401, 401, 400),
     "deny/get-open": (400, 400, 401, 401, 400),
     "wire/nul": (400, 400, 400, 400, 400),
@@ -19,7 +16,6 @@ SEEN = {
     "wire/no-colon": (400, 400, 400, 400, 400),
     "wire/bare-lf": (400, 400, 401, 401, 400),
     "wire/bare-cr": (400, 400, 400, 400, 400),
-    "wire/8-KB": (401, 401, 401, 401, 401),
     "wire/64-KB": (431, 431, 400, 400, 431),
     "wire/1-MB": (431, 431, 400, 400, 431),
     "wire/200-fields": (431, 431, 401, 401, 431),
@@ -28,8 +24,8 @@ SEEN = {
     "wire/length-twice": (400, 400, 400, 400, 400),
     "wire/length-not-a-number": (400, 400, 400, 400, 400),
     "wire/length-and-chunks": (400, 400, 401, 401, 400),
-    "wire/version": (400, 400, 401, 401, 400),
     "wire/no-version": (400, 400, 400, 400, 400),
+    "wire/version": (400, 400, 401, 401, 400),
     "wire/bad-path-right": (404, 404, 404, 404, 400),
     "wire/form-charset-right": (404, 404, 404, 404, 404),
     "wire/form-bytes-right": (404, 404, 404, 404, 404),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wire import NO_ANSWER, Address, Response, exchange
+from wire import DEADLINE, NO_ANSWER, Address, Response, exchange
 
 SECRET, PREVIOUS = "<secret>", "<previous>"
 STATES = {  # the environment that a service is started with
@@ -28,6 +28,11 @@ STATES = {  # the environment that a service is started with
     "crowded": {"SHARED_SECRET": SECRET},  # alone with the cases that would keep others waiting
     "slow": {"SHARED_SECRET": SECRET},  # the protected path writes "in flight" to the log, and takes seconds
 }
+
+
+def environ(state: Mapping[str, str], secret: str, previous: str) -> dict[str, str]:
+    """Return the environment of a state, with the secrets in it."""
+    return {name: value.replace(SECRET, secret).replace(PREVIOUS, previous) for name, value in state.items()}
 
 
 class NotCheckedError(Exception):
@@ -52,10 +57,11 @@ class Target:
     name: str
     find: Callable[[str], Instance]
     secret: str
-    previous: str = "a-secret-of-before"
+    previous: str = "the-secret-before"
     header: str = "X-Shared-Secret"
     protected: str = "/protected"
     open: str | None = "/healthz"
+    deadline: float = DEADLINE  # seconds that it has for an answer, and for what it does by itself
     answers: dict[tuple[str, bytes], Response | str] = field(default_factory=dict)
 
     def ask(self, state: str, sent: bytes) -> Response | str:
@@ -63,7 +69,7 @@ class Target:
         if (state, sent) not in self.answers:
             address = self.find(state).address
             try:
-                self.answers[state, sent] = exchange(address, self.fill(sent, address))
+                self.answers[state, sent] = exchange(address, self.fill(sent, address), self.deadline)
             except NO_ANSWER as error:
                 self.answers[state, sent] = f"no answer: {error!r}"
         return self.answers[state, sent]

@@ -18,7 +18,6 @@ from target import Instance, NotCheckedError, Target
 from wire import DEADLINE, NO_ANSWER, Address, Response, conversation, exchange, request
 
 RIGHT = b"<header>: <secret>"
-LONG_DEADLINE = 60.0  # seconds; generous, because nothing is measured by it
 MEGABYTE = 1_000_000
 SENT_AT_MOST, GROWN_AT_MOST = 64 * MEGABYTE, 20 * MEGABYTE
 PATIENCE = 10.0  # seconds that a client waits behind slow ones
@@ -33,7 +32,7 @@ class Finding(NamedTuple):
     seen: str
 
 
-def wait_until(condition: Callable[[], bool], deadline: float = LONG_DEADLINE) -> bool:
+def wait_until(condition: Callable[[], bool], deadline: float) -> bool:
     """Return whether a condition came true before the deadline."""
     end = time.monotonic() + deadline
     while not condition():
@@ -112,8 +111,9 @@ def careless(secret: bytes) -> list[bytes]:
 
 
 def lines_with(words: list[str], log: str) -> Finding:
-    """Find the lines of a log that have any of some words in them."""
-    lines = [line for line in log.splitlines() if any(word in line for word in words)]
+    """Find the lines of a log that have any of some words in them, and tell them without the words."""
+    secret = re.compile("|".join(map(re.escape, words)))
+    lines = [secret.sub("<secret>", line) for line in log.splitlines() if secret.search(line)]
     return Finding([f"the log has it: {line}" for line in lines[:3]], f"{len(log.splitlines())} lines of log")
 
 
@@ -224,7 +224,7 @@ def slow(clients: int) -> Callable[[Target], Finding]:
             for _ in range(clients):
                 connection = stack.enter_context(address.connect())
                 connection.sendall(target.fill(request("<protected>")[:-4], address))
-            served = answered(target, PATIENCE)
+            served = answered(target, min(PATIENCE, target.deadline))
         return Finding(["another client is not answered"] * (not served), f"answered: {served}")
 
     return trial
@@ -291,7 +291,7 @@ class Gateway:
         """Send another secret from now on; return when no request with the one before is under way."""
         self.secret = secret
         before = list(self.sent)
-        wait_until(lambda: all(now > then + 1 for now, then in zip(self.sent, before, strict=True)))
+        wait_until(lambda: all(now > then + 1 for now, then in zip(self.sent, before, strict=True)), DEADLINE)
 
 
 @contextmanager
@@ -325,7 +325,7 @@ def rotate(target: Target, counts: Callable[[Instance], None]) -> Finding:
         counts(instance)
         busy.switch(new)
     problems = [f"{len(busy.lost)} of {sum(busy.sent)} requests are lost: {busy.lost[:3]}"] * bool(busy.lost)
-    if not wait_until(lambda: refusal(target, instance.address, old) is not None, DEADLINE):
+    if not wait_until(lambda: refusal(target, instance.address, old) is not None, target.deadline):
         problems.append("the old secret is still accepted")
     return Finding(problems, f"{sum(busy.sent)} requests were sent, {len(busy.lost)} were lost")
 
@@ -341,7 +341,7 @@ def rotate_workers(target: Target) -> Finding:
     def restart(instance: Instance) -> None:
         before = workers(instance)
         psutil.Process(instance.pid).send_signal(signal.SIGHUP)
-        if not wait_until(lambda: len(now := workers(instance)) >= len(before) and not now & before):
+        if not wait_until(lambda: len(now := workers(instance)) >= len(before) and not now & before, target.deadline):
             missing.append("SIGHUP does not replace the workers")
 
     missing: list[str] = []
@@ -362,9 +362,9 @@ def worker_killed(target: Target) -> Finding:
     put(folder / "current", target.secret)
     psutil.Process(min(before)).kill()
     problems = []
-    if not wait_until(lambda: len(now := workers(instance)) >= len(before) and now != before):
+    if not wait_until(lambda: len(now := workers(instance)) >= len(before) and now != before, target.deadline):
         problems.append("it is not replaced")
-    if not wait_until(lambda: refusal(target, instance.address, target.secret) is None, DEADLINE):
+    if not wait_until(lambda: refusal(target, instance.address, target.secret) is None, target.deadline):
         problems.append("the service does not answer")
     return Finding(problems, f"workers before {sorted(before)}, after {sorted(workers(instance))}")
 
@@ -403,7 +403,7 @@ def stop(target: Target) -> Stop:
         answer = in_flight.result()
     status = None
     with suppress(subprocess.TimeoutExpired):
-        status = instance.process.wait(LONG_DEADLINE)
+        status = instance.process.wait(target.deadline)
     try:
         address.connect().close()
     except OSError:
