@@ -32,6 +32,7 @@ class Answer:
     told: str
     status: Container[int]
     words: str | None = None
+    or_none: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -49,10 +50,10 @@ class Result:
     received: str
     reason: str = ""
 
-    def report(self, service: str, case: "Case") -> str:
-        """Say how it went, for whoever has to mend the service."""
+    def told(self, case: "Case") -> str:
+        """Tell how it went, for whoever has to mend the service."""
         lines = (
-            f"{service}, {case.name}: {self.outcome}: {'; '.join(self.problems) or self.reason}",
+            f"{self.outcome}: {'; '.join(self.problems) or self.reason}",
             f"sent:     {case.sends[:500]}",
             f"received: {self.received[:500]}".replace("\n", "\n          "),
             f"required: {case.requirement.requirement} ({case.requirement.source})",
@@ -119,13 +120,13 @@ class Exchange(Case):
         told = [first.removesuffix(" HTTP/1.1"), *(each for each in fields if each not in USUAL)]
         told += ["no Host"] * (not any(each.startswith("Host:") for each in fields)) + [f"body {body}"] * bool(body)
         line = printable(", ".join(told).replace("\n", "\\n"))
-        return line if self.state == "configured" else f"{line} ({self.state})"
+        return line if self.state == "configured" else f"{line} [state: {self.state}]"
 
     def find(self, target: Target) -> Finding:
         """Ask, and compare the status."""
         got = target.ask(self.state, self.sent)
         if isinstance(got, str):
-            return Finding([got], "")
+            return Finding([] if self.answer.or_none else [got], got)
         wrong = got.status not in self.answer.status
         return Finding([f"the status is {got.status}, not {self.answer.told}"] * wrong, str(got))
 

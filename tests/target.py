@@ -78,6 +78,8 @@ class Target:
         """Put this target's names and secrets into what a case sends."""
         if self.open is None and b"<open" in sent:
             raise NotCheckedError("It needs an open path.")
+        if b"other letter case" in sent and self.secret.swapcase() == self.secret:
+            raise NotCheckedError("It needs a secret with letters.")
         values = {
             "host": f"{address.host}:{address.port}",
             "previous": self.previous,

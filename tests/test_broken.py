@@ -12,7 +12,7 @@ from contract import CASES
 def test_right_passes_and_broken_fails(case: Case, member: str, outcome: str, put: Put) -> None:
     """The contract can be met, and each case fails on the service that is broken in just that way."""
     result = put(member, case)
-    assert result.outcome == outcome, result.report(f"the {member} service", case)
+    assert result.outcome == outcome, f"the {member} service: {result.told(case)}"
 
 
 def test_every_case_has_a_broken_service() -> None:

@@ -30,7 +30,7 @@ def test_case(
         pytest.xfail(f"{'; '.join(result.problems)}. {known}")
     assert not known, f"{case.name} is in BASELINE, and {app} passes now: take it out"
     if result.outcome != "passed":
-        pytest.fail(result.report(app, case), pytrace=False)
+        pytest.fail(f"{app}, {case.name}: {result.told(case)}", pytrace=False)
 
 
 @pytest.mark.parametrize("case", [case for case in EXCHANGES if case.answer.is_open], ids=lambda case: case.name)

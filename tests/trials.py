@@ -3,6 +3,8 @@
 import re
 import secrets
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -158,6 +160,18 @@ ENDLESS = {
 }
 
 
+def has_answered(connection: socket.socket) -> bool:
+    """Return whether something has come back, or the end; it may be that the rest is read and dropped."""
+    connection.setblocking(False)
+    try:
+        connection.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return False
+    finally:
+        connection.settimeout(DEADLINE)
+    return True
+
+
 def pour(target: Target, kind: str, between: Callable[[], None]) -> int:
     """Send something endless, 64 MB of it at most; return how many bytes were sent before the service ended it."""
     address = target.find("crowded").address
@@ -165,7 +179,7 @@ def pour(target: Target, kind: str, between: Callable[[], None]) -> int:
     sent = 0
     with address.connect() as connection, suppress(ConnectionError):
         connection.sendall(target.fill(head, address))
-        while sent < SENT_AT_MOST:
+        while sent < SENT_AT_MOST and not has_answered(connection):
             connection.sendall(piece)
             if sent // (8 * MEGABYTE) != (sent + len(piece)) // (8 * MEGABYTE):
                 between()
