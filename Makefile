@@ -18,7 +18,7 @@ SUITE := .venv/tests/bin
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) test $(APPS:%=test-%) lint format sync lock clean
+.PHONY: help run $(APPS:%=run-%) test $(APPS:%=test-%) contract check report lint format sync lock clean
 
 help: # list the targets
 	@awk -F ' # ' '/^[a-z]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
@@ -36,6 +36,19 @@ test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and pu
 
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app
 	$(SUITE)/pytest --app $*
+
+contract: .venv/tests/$(INSTALLED) # list the contract, case by case
+	@$(SUITE)/python tests/check.py --list
+
+option = $(if $(filter undefined,$(origin $1)),,--$2 '$($1)')
+check: .venv/tests/$(INSTALLED) # put the contract to any running service: URL=http://host:port, SHARED_SECRET set
+	@$(SUITE)/python tests/check.py $(call option,URL,url) $(call option,UNCONFIGURED_URL,unconfigured-url) \
+		$(call option,HEADER,header) $(call option,PROTECTED,protected) $(call option,OPEN,open) \
+		$(call option,LOG,log) $(call option,PID,pid)
+
+report: .venv/tests/$(INSTALLED) $(ENVS) # put the contract to every app, write build/report and the README's tables
+	$(SUITE)/pytest tests/test_contract.py -k test_case --report build/report
+	@echo "Open build/report/index.html."
 
 lint: .venv/tests/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
 	$(SUITE)/ruff format --check
@@ -58,8 +71,8 @@ lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 		pyproject.toml --output-file requirements.txt) || exit; done
 	$(UV) pip compile $(LOCK) --group tests --output-file tests/requirements.txt
 
-clean: # remove the environments and caches; .env stays
-	rm -rf .venv .*_cache .hypothesis
+clean: # remove the environments, caches and reports; .env stays
+	rm -rf .venv .*_cache .hypothesis build
 	find apps shared tests -name __pycache__ -exec rm -rf {} +
 
 .venv/uv/bin/uv:

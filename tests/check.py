@@ -9,22 +9,43 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from case import Case, Exchange, Result
 from contract import CASES, GROUPS, by_requirement
 from target import STATES, Instance, NotCheckedError, Target
 from wire import Address
 
 USAGE = "make check URL=http://host:port [UNCONFIGURED_URL=] [HEADER=] [PROTECTED=] [OPEN=] [LOG=] [PID=]"
+DEADLINE = 10.0  # seconds that a service has for an answer
 MARKS = {"passed": "ok  ", "failed": "FAIL", "not checked": "--  "}
 
 
 def at(url: str) -> Address:
-    """Return the address that a URL is about; raises ValueError for a URL of another kind."""
+    """Return the address that a URL is about; or refuse a URL of another kind."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ValueError(f"{url!r} is not of the form http://host:port; paths have options of their own")
-    tls = parts.scheme == "https"
-    return Address(parts.hostname, parts.port or (443 if tls else 80), tls)
+    try:
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (KeyError, ValueError):
+        port = 0
+    if not port or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise argparse.ArgumentTypeError(f"{url!r} is not http://host:port; paths have options of their own")
+    return Address(parts.hostname, port, parts.scheme == "https")
+
+
+def readable(path: str) -> Path:
+    """Return the path of a file that can be read."""
+    try:
+        Path(path).open().close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from error
+    return Path(path)
+
+
+def process(number: str) -> int:
+    """Return the number of a process that there is."""
+    if not number.isdigit() or not psutil.pid_exists(int(number)):
+        raise argparse.ArgumentTypeError(f"there is no process {number}")
+    return int(number)
 
 
 def target(options: argparse.Namespace, secret: str) -> Target:
@@ -44,9 +65,8 @@ def target(options: argparse.Namespace, secret: str) -> Target:
             raise NotCheckedError("It needs to start, change and stop the service itself.")
         raise NotCheckedError(f"It needs an instance with the environment {STATES[state]}.")
 
-    return Target(
-        "it", find, secret, header=options.header, protected=options.protected, open=options.open or None, deadline=10
-    )
+    names = {"header": options.header, "protected": options.protected, "open": options.open or None}
+    return Target(options.url.host, find, secret, **names, deadline=DEADLINE)
 
 
 def check(service: Target) -> int:
@@ -92,8 +112,8 @@ def list_contract() -> None:
         print(f"    {name:34} {' '.join(f'{key}={value!r}' for key, value in environment.items())}")
 
 
-def main() -> int:
-    """Do what the command line says; the exit status is 2 where that makes no sense."""
+def main(words: list[str] | None = None) -> int:
+    """Do what a command line says, and return the exit status; ends with status 2 where it makes no sense."""
     parser = argparse.ArgumentParser(prog="make check", usage=USAGE, description=__doc__)
     parser.add_argument("--list", action="store_true", help="list the contract")
     parser.add_argument("--url", type=at, help="where the service listens")
@@ -101,9 +121,9 @@ def main() -> int:
     parser.add_argument("--header", default="X-Shared-Secret", help="the field that carries the secret")
     parser.add_argument("--protected", default="/protected", help="a path that needs the secret, and answers GET")
     parser.add_argument("--open", default="/healthz", help="the path that is open; empty if there is none")
-    parser.add_argument("--log", type=Path, help="the service's log")
-    parser.add_argument("--pid", type=int, help="its process, whose memory is looked at")
-    options = parser.parse_args()
+    parser.add_argument("--log", type=readable, help="the service's log")
+    parser.add_argument("--pid", type=process, help="its process, whose memory is looked at")
+    options = parser.parse_args(words)
     secret = os.environ.get("SHARED_SECRET", "").strip()
     if options.list:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the list may be cut short by a pager

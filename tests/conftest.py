@@ -15,10 +15,11 @@ import broken
 import pytest
 from broken import BROKEN, Origin, served
 from case import Case, Exchange, Result
-from report import write_report
+from contract import CASES
+from report import Results, write_report
 from service import APPS, ROOT, Service, start_command
 from target import STATES, Instance, Target, environ
-from wire import Address
+from wire import DEADLINE, Address
 
 SECRET = secrets.token_urlsafe(32)
 PREVIOUS = 'any text: ünï "$(x)" \\ ;{}#%d <b>, a comma, voilà'  # the last byte is 0xA0, a space in Latin-1
@@ -34,7 +35,7 @@ FAULTS = {  # what stands there in a copy
     "slow": f"(print('in flight', flush=True), __import__('time').sleep(2), {WORKS})[2]",
     "slow-async": f"(print('in flight', flush=True), await __import__('asyncio').sleep(2), {WORKS})[2]",
 }
-RESULTS = pytest.StashKey[dict[str, dict[str, Result]]]()
+RESULTS = pytest.StashKey[Results]()
 IN_THE_BACKGROUND = ("load", "rotate", "stop")  # groups of cases that take long, most of it waiting
 
 
@@ -79,15 +80,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the apps that were not asked for; put what runs in the background last, and then what looks back."""
+    """Leave out the apps that were not asked for; last comes what runs in the background, and then what looks back."""
     chosen = config.getoption("app")
     others = [item for item in items if chosen and parameters(item).get("app", chosen) != chosen]
     config.hook.pytest_deselected(items=others)
 
     def turn(item: pytest.Item) -> int:
         case = parameters(item).get("case")
-        group = case.group if isinstance(case, Case) else ""
-        return 2 if group == "leak" else group in IN_THE_BACKGROUND
+        if not isinstance(case, Case):
+            return 3 if "results" in getattr(item, "fixturenames", ()) else 0
+        return 2 if case.group == "leak" else case.group in IN_THE_BACKGROUND
 
     items[:] = sorted((item for item in items if item not in others), key=turn)
 
@@ -156,8 +158,8 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
 
             def start(state: str) -> Instance:
                 folder = Path(tempfile.mkdtemp(dir=folders))
-                config = environ(STATES[state], SECRET, "the-secret-before")
-                if state in ("files", "slow"):  # these are restarted and stopped
+                config = environ(STATES[state], SECRET, Target.previous)
+                if state in ("crowded", "files", "slow"):  # these are measured, restarted, stopped
                     log = folder / "log"
                     log.touch()
                     command = [sys.executable, broken.__file__, member, case.name, state]
@@ -171,13 +173,13 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
                     instances[state] = start(state)
                 return instances[state]
 
-            yield Target(member, find, SECRET, deadline=30 if member == "right" else 3)
+            yield Target(member, find, SECRET, deadline=DEADLINE if member == "right" else 2)
 
     return target
 
 
 @pytest.fixture(scope="session")
-def results(request: pytest.FixtureRequest) -> dict[str, dict[str, Result]]:
+def results(request: pytest.FixtureRequest) -> Results:
     """Give where the outcomes of the contract are kept, by app and name of the case, for the report."""
     return request.config.stash[RESULTS]
 
@@ -191,9 +193,12 @@ def put(request: pytest.FixtureRequest, targets: dict[str, Target], family: Fami
     pools = {name: ThreadPoolExecutor(max_workers=1) for name in (*APPS, "right")}
     pools["broken"] = ThreadPoolExecutor(max_workers=3)
 
+    stack = ExitStack()
+    asked = targets | {"right": stack.enter_context(family("right", CASES[0]))}
+
     def now(name: str, case: Case) -> Result:
-        if name in targets:
-            return case.put(targets[name])
+        if name in asked:
+            return case.put(asked[name])
         with family(name, case) as target:
             return case.put(target)
 
@@ -202,10 +207,11 @@ def put(request: pytest.FixtureRequest, targets: dict[str, Target], family: Fami
         for values in map(parameters, request.session.items)
         if isinstance(case := values.get("case"), Case)
         if isinstance(name := values.get("app", values.get("member")), str)
-        if case.group in IN_THE_BACKGROUND and (name in APPS or case.group != "load")  # in this process it is measured
+        if case.group in IN_THE_BACKGROUND
     }
     try:
         yield lambda name, case: begun[name, case.name].result() if (name, case.name) in begun else now(name, case)
     finally:
         for pool in pools.values():
             pool.shutdown(cancel_futures=True)
+        stack.close()

@@ -4,14 +4,15 @@ import json
 import platform
 import re
 import tomllib
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from case import Result
-from contract import CASES
-from service import ROOT
+from case import Requirement, Result
+from contract import CASES, GROUPS
+from service import APPS, ROOT
 
 Results = dict[str, dict[str, Result]]
 
@@ -31,14 +32,57 @@ def as_data(results: Results) -> dict[str, Any]:
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "services": [{"name": app, "versions": versions(app)} for app in sorted(results)],
         "cases": [{"name": case.name, "sends": case.sends, **asdict(case.requirement)} for case in CASES],
-        "results": {app: {name: asdict(result) for name, result in each.items()} for app, each in results.items()},
+        "results": {app: {name: asdict(result) for name, result in results[app].items()} for app in sorted(results)},
     }
 
 
 def write_report(folder: Path, results: Results) -> None:
-    """Write report.json and index.html to a folder."""
+    """Write report.json and index.html to a folder, and the README's tables if every app was asked everything."""
     folder.mkdir(parents=True, exist_ok=True)
     data = json.dumps(as_data(results), indent=1, ensure_ascii=False)
     (folder / "report.json").write_text(data)
     page = Path(__file__).with_name("report.html").read_text()
     (folder / "index.html").write_text(page.replace('"REPORT"', data.replace("<", "\\u003c")))
+    if is_whole(results):
+        readme = ROOT / "README.md"
+        readme.write_text(with_tables(readme.read_text(), json.loads(data)))
+
+
+def is_whole(results: Results) -> bool:
+    """Return whether every case was put to every app."""
+    return all(len(results.get(app, ())) == len(CASES) for app in APPS)
+
+
+def contract_table() -> str:
+    """Return what the contract requires, with the number of cases in each group, as a table in Markdown."""
+    cases: dict[Requirement, Counter[str]] = {}
+    for case in CASES:
+        cases.setdefault(case.requirement, Counter())[case.group] += 1
+    rows = ["| what is required | where it comes from | cases |", "|---|---|---|"]
+    for requirement, groups in cases.items():
+        words = requirement.requirement + " *Recommended.*" * (requirement.level == "recommended")
+        rows.append(f"| {words} | {requirement.source} | {', '.join(f'{name} {n}' for name, n in groups.items())} |")
+    return "\n".join(rows)
+
+
+def results_table(data: dict[str, Any]) -> str:
+    """Return how many of the cases of each group every service of a report passed, as a table in Markdown."""
+    results = data["results"]
+    rows = [f"| | {' | '.join(results)} |", f"|---{'|---' * len(results)}|"]
+    for group in GROUPS:
+        of_group = [
+            [each["outcome"] for name, each in outcomes.items() if name.startswith(f"{group}/")]
+            for outcomes in results.values()
+        ]
+        cells = [f"{outcomes.count('passed')} of {len(outcomes)}" for outcomes in of_group]
+        rows.append(f"| {group} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def with_tables(readme: str, data: dict[str, Any]) -> str:
+    """Return the README with the tables that are made from the contract and from a report."""
+    for name, table in (("contract", contract_table()), ("results", results_table(data))):
+        between = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        assert between.search(readme), f"README.md has no place for the table <!-- {name}: ... -->"
+        readme = between.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", readme)  # type: ignore[misc]
+    return readme

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from case import Case, Exchange, Result
+from case import Case, Exchange
 from conftest import Put
 from contract import CASES, EXCHANGES
 from known import APPS as KNOWN_APPS
 from known import BASELINE, SEEN
-from service import APPS
+from report import Results, as_data, is_whole, with_tables
+from service import APPS, ROOT
 from target import Target
 from wire import Response
 
@@ -18,7 +19,7 @@ def test_case(
     app: str,
     case: Case,
     put: Put,
-    results: dict[str, dict[str, Result]],
+    results: Results,
 ) -> None:
     """A failure names the app, the case and what was sent, and says what a service should do instead."""
     result = put(app, case)
@@ -48,3 +49,11 @@ def test_what_is_known_is_about_cases_that_exist() -> None:
     assert SEEN.keys() <= {case.name for case in EXCHANGES if case.answer.is_open}
     assert {name for name, app in BASELINE} <= set(names)
     assert list(KNOWN_APPS) == APPS
+
+
+def test_readme_shows_the_contract_and_what_was_measured(results: Results) -> None:
+    """Its tables are what `make report` would write."""
+    if not is_whole(results):
+        pytest.skip("the README's tables are about all cases on all apps, and not all were run")
+    readme = (ROOT / "README.md").read_text()
+    assert with_tables(readme, as_data(results)) == readme, "Run `make report`, and commit the README."
