@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
-from target import NotCheckedError, Target, fill, names
+from target import SECRET, NotCheckedError, Target, fill, names
 from trials import Finding
 from wire import NO_ANSWER
 
@@ -84,6 +84,11 @@ class Case:
         """What is sent, as it is."""
         return self.sends
 
+    @property
+    def expects(self) -> str:
+        """What has to come back, in words, where that can be said so."""
+        return ""
+
     def find(self, target: Target) -> Finding:
         """Try it; raises NotCheckedError where the target cannot be asked."""
         raise NotImplementedError
@@ -96,6 +101,8 @@ class Case:
             return Result("not checked", [], self.text, "", str(error))
         except NO_ANSWER as error:
             problems, seen = [f"no answer: {error!r}"], ""
+        # An answer may repeat what was sent.
+        problems, seen = [each.replace(target.secret, SECRET) for each in problems], seen.replace(target.secret, SECRET)
         return Result("failed" if problems else "passed", problems, self.text, seen)
 
 
@@ -106,6 +113,11 @@ class Exchange(Case):
     state: str
     sent: bytes
     answer: Answer
+
+    @property
+    def expects(self) -> str:
+        """The status codes that will do."""
+        return self.answer.told
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from case import Case, Exchange, Result
+from case import Case, Result
 from contract import CASES, GROUPS, by_requirement
 from target import STATES, Instance, NotCheckedError, Target
 from wire import Address
@@ -56,7 +56,7 @@ def target(options: argparse.Namespace, secret: str) -> Target:
     if options.unconfigured_url:
         instances["unset"] = Instance(options.unconfigured_url)
 
-    def find(state: str) -> Instance:
+    def start(state: str) -> Instance:
         if state in instances:
             return instances[state]
         if state == "unset":
@@ -66,7 +66,7 @@ def target(options: argparse.Namespace, secret: str) -> Target:
         raise NotCheckedError(f"It needs an instance with the environment {STATES[state]}.")
 
     names = {"header": options.header, "protected": options.protected, "open": options.open or None}
-    return Target(options.url.host, find, secret, **names, deadline=DEADLINE)
+    return Target(options.url.host, start, secret, **names, deadline=DEADLINE)
 
 
 def check(service: Target) -> int:
@@ -105,8 +105,7 @@ def list_contract() -> None:
             print("\n" + textwrap.fill(lines, 118, initial_indent="  ", subsequent_indent="  "))
             print(textwrap.fill(f"To mend: {requirement.hint}", 118, initial_indent="  ", subsequent_indent="  "))
             for case in cases:
-                answer = f" -> {case.answer.told}" if isinstance(case, Exchange) else ""
-                print(f"    {case.name:34} {case.sends}{answer}")
+                print(f"    {case.name:34} {case.sends}{case.expects and f' -> {case.expects}'}")
     print("\nStates, as environment variables:\n")
     for name, environment in STATES.items():
         print(f"    {name:34} {' '.join(f'{key}={value!r}' for key, value in environment.items())}")

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -108,13 +109,15 @@ Put = Callable[[str, Case], Result]
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Give the running service of an app in a state; what tests are known to need is started side by side, ahead."""
     started: dict[tuple[str, str], Future[Service]] = {}
+    lock = threading.Lock()
     with ThreadPoolExecutor(max_workers=4) as pool:
 
         def start(app: str, state: str) -> Future[Service]:
-            if (app, state) not in started:
-                service = build(app, state, tmp_path_factory.mktemp(f"{app}-{state}"))
-                started[app, state] = pool.submit(service.__enter__)
-            return started[app, state]
+            with lock:
+                if (app, state) not in started:
+                    service = build(app, state, tmp_path_factory.mktemp(f"{app}-{state}"))
+                    started[app, state] = pool.submit(service.__enter__)
+                return started[app, state]
 
         for values in map(parameters, request.session.items):
             case = values.get("case")
@@ -153,7 +156,6 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
     @contextmanager
     def target(member: str, case: Case) -> Iterator[Target]:
         kind = BROKEN[case.name] if member == "broken" else Origin
-        instances: dict[str, Instance] = {}
         with ExitStack() as running:
 
             def start(state: str) -> Instance:
@@ -168,12 +170,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
                 address = Address("127.0.0.1", running.enter_context(served(origin)))
                 return Instance(address, lambda: "\n".join(origin.lines), os.getpid())
 
-            def find(state: str) -> Instance:
-                if state not in instances:
-                    instances[state] = start(state)
-                return instances[state]
-
-            yield Target(member, find, SECRET, deadline=DEADLINE if member == "right" else 2)
+            yield Target(member, start, SECRET, deadline=DEADLINE if member == "right" else 2)
 
     return target
 
@@ -192,7 +189,6 @@ def put(request: pytest.FixtureRequest, targets: dict[str, Target], family: Fami
     """
     pools = {name: ThreadPoolExecutor(max_workers=1) for name in (*APPS, "right")}
     pools["broken"] = ThreadPoolExecutor(max_workers=3)
-
     stack = ExitStack()
     asked = targets | {"right": stack.enter_context(family("right", CASES[0]))}
 

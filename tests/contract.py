@@ -562,12 +562,13 @@ def moved(target: Target) -> Finding:
     return Finding(["it answers as the protected path does"] * (bodies[0] == bodies[1]), str(got))
 
 
+GRANTED, HEALTHY = {"message": "Access granted"}, {"status": "ok"}
 TRACE = r"Traceback \(most|\bFile \"|(?m:^\s+at \S+ ?\()"
 PATH = r"(/[\w.-]+)+\.(py|js|ts|rb|go|php|java)\b|/(usr|home|root|opt|srv|var|tmp)/\w+|\b[A-Z]:\\\w+"
 VERSION = r"\b(?!HTTP/)[A-Za-z][\w.-]*[/ ]v?\d+\.\d+"
 TRIALS = [
-    Trial("open/body", BODY, "GET <open>", body(healthz(), {"status": "ok"})),
-    Trial("auth/right-body", BODY, "<protected>, the secret", body(protected(RIGHT), {"message": "Access granted"})),
+    Trial("open/body", BODY, "GET <open>", body(healthz(), HEALTHY)),
+    Trial("auth/right-body", BODY, "GET <protected>, the secret", body(protected(RIGHT), GRANTED)),
     Trial("deny/moved-from-open", MOVED, "GET <open>, fields that name <protected>", moved),
     Trial("deny/pipelined", ALONE, "three requests at once, the second with the secret", trials.pipelined),
     Trial("deny/body-is-no-request", ALONE, "POST, its body a request with the secret", trials.body_is_no_request),

@@ -31,7 +31,10 @@ def as_data(results: Results) -> dict[str, Any]:
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "services": [{"name": app, "versions": versions(app)} for app in sorted(results)],
-        "cases": [{"name": case.name, "sends": case.sends, **asdict(case.requirement)} for case in CASES],
+        "cases": [
+            {"name": case.name, "sends": case.sends, "expects": case.expects, **asdict(case.requirement)}
+            for case in CASES
+        ],
         "results": {app: {name: asdict(result) for name, result in results[app].items()} for app in sorted(results)},
     }
 

@@ -52,17 +52,28 @@ class Instance:
 
 @dataclass(eq=False)
 class Target:
-    """A service; `find` gives an instance of it in one of the STATES, or raises NotCheckedError."""
+    """A service; `start` gives an instance of it in one of the STATES, or raises NotCheckedError."""
 
     name: str
-    find: Callable[[str], Instance]
+    start: Callable[[str], Instance]
     secret: str
     previous: str = "the-secret-before"
     header: str = "X-Shared-Secret"
     protected: str = "/protected"
     open: str | None = "/healthz"
     deadline: float = DEADLINE  # seconds that it has for an answer, and for what it does by itself
+    instances: dict[str, Instance] = field(default_factory=dict)
     answers: dict[tuple[str, bytes], Response | str] = field(default_factory=dict)
+
+    def find(self, state: str) -> Instance:
+        """Return the instance in a state; each is started once and kept."""
+        if state not in self.instances:
+            self.instances[state] = self.start(state)
+        return self.instances[state]
+
+    def logs(self) -> str:
+        """Return all that the instances have logged that were asked anything."""
+        return "\n".join(each.log() for each in self.instances.values() if each.log)
 
     def ask(self, state: str, sent: bytes) -> Response | str:
         """Return what an instance answers to a request, or why there is no answer; each is asked once and kept."""

@@ -139,15 +139,15 @@ def test_what_is_only_recommended_does_not_fail(running: ExitStack, put_to: Chec
 @pytest.mark.parametrize(
     ("options", "secret", "words"),
     [
-        ([], SECRET, "URL"),
-        (["--url", "127.0.0.1:3000"], SECRET, "http://host:port"),
-        (["--url", "http://127.0.0.1:3000/path"], SECRET, "http://host:port"),
-        (["--url", "http://127.0.0.1:port"], SECRET, "http://host:port"),
+        ([], "a-secret", "URL"),
+        (["--url", "127.0.0.1:3000"], "a-secret", "http://host:port"),
+        (["--url", "http://127.0.0.1:3000/path"], "a-secret", "http://host:port"),
+        (["--url", "http://127.0.0.1:port"], "a-secret", "http://host:port"),
         (["--url", "http://127.0.0.1:3000"], None, "SHARED_SECRET"),
         (["--url", "http://127.0.0.1:3000"], " ", "SHARED_SECRET"),
-        (["--url", f"http://127.0.0.1:{free_port()}"], SECRET, "nothing answers"),
-        (["--url", "http://127.0.0.1:3000", "--log", "nowhere"], SECRET, "nowhere"),
-        (["--url", "http://127.0.0.1:3000", "--pid", "99999999"], SECRET, "99999999"),
+        (["--url", f"http://127.0.0.1:{free_port()}"], "a-secret", "nothing answers"),
+        (["--url", "http://127.0.0.1:3000", "--log", "nowhere"], "a-secret", "nowhere"),
+        (["--url", "http://127.0.0.1:3000", "--pid", "99999999"], "a-secret", "99999999"),
     ],
 )
 def test_what_makes_no_sense(options: list[str], secret: str | None, words: str, put_to: Check) -> None:

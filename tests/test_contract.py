@@ -1,10 +1,11 @@
 """The contract, case by case, on every app."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from case import Case, Exchange
-from conftest import Put
+from conftest import SECRET, Put
 from contract import CASES, EXCHANGES
 from known import APPS as KNOWN_APPS
 from known import BASELINE, SEEN
@@ -55,5 +56,6 @@ def test_readme_shows_the_contract_and_what_was_measured(results: Results) -> No
     """Its tables are what `make report` would write."""
     if not is_whole(results):
         pytest.skip("the README's tables are about all cases on all apps, and not all were run")
-    readme = (ROOT / "README.md").read_text()
-    assert with_tables(readme, as_data(results)) == readme, "Run `make report`, and commit the README."
+    readme, data = (ROOT / "README.md").read_text(), as_data(results)
+    assert SECRET not in json.dumps(data)
+    assert with_tables(readme, data) == readme, "Run `make report`, and commit the README."

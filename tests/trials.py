@@ -101,14 +101,14 @@ def find_log(target: Target) -> Callable[[], str] | None:
 
 
 def log_after(target: Target, *sent: bytes) -> str:
-    """Return the log, once it shows a request that was made after these."""
+    """Return the logs, once one of them shows a request that was made after these."""
     log, address = find_log(target), target.find("configured").address
     for one in sent:
         with suppress(*NO_ANSWER):
             exchange(address, target.fill(one, address))
     if not log or not last_request_shows(target, log):
         raise NotCheckedError("It needs a log with a line for each request, and this one does not show the last.")
-    return log()
+    return target.logs()
 
 
 def careless(secret: bytes) -> list[bytes]:
@@ -339,7 +339,7 @@ def rotate(target: Target, counts: Callable[[Instance], None]) -> Finding:
     """Go from an old secret over both to a new one; `counts` waits until what the files say counts everywhere."""
     instance, folder, _ = supervised(target)
     current, previous = folder / "current", folder / "previous"
-    old, new = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
+    old, new = (f"{target.secret}-{secrets.token_urlsafe(8)}" for _ in range(2))
     put(previous, None)
     put(current, old)
     time.sleep(SETTLED)
