@@ -1,9 +1,9 @@
 """What is known of the five apps: what each answers where the contract leaves it open, and what none can mend."""
 
-APPS = ("cherrypy", "falcon", "fastapi", "litestar", "pyramid")
-ON_GUNICORN = ("cherrypy", "falcon", "pyramid")
+from service import APPS, ROOT, start_command
 
-# Status codes, in the order of APPS, where a case allows more than one and not all five answer 401.
+# Where a case allows more than one status code and not all five answer 401:
+# cherrypy, falcon, fastapi, litestar, pyramid, in the order of APPS.
 SEEN = {
     "open/absolute-form": (200, 200, 401, 401, 200),
     "open/unknown-charset": (400, 200, 200, 200, 200),
@@ -51,5 +51,6 @@ SEEN = {
 BASELINE = {
     ("load/slow-clients", app): "gunicorn's threads wait for their clients, and no setting ends that: "
     "the private network has to keep such clients away."
-    for app in ON_GUNICORN
+    for app in APPS
+    if start_command(ROOT / "apps" / app) == ["gunicorn"]
 }
