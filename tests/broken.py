@@ -944,7 +944,7 @@ BROKEN: dict[str, type[Origin]] = {
 def served(service: Origin) -> Iterator[int]:
     """Serve in this process, on a thread with an event loop, and give the port."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)  # so that an interrupt ends everything
     thread.start()
 
     async def start() -> asyncio.Server:

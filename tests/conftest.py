@@ -14,6 +14,7 @@ from pathlib import Path
 
 import broken
 import pytest
+import trials
 from broken import BROKEN, Origin, served
 from case import Case, Exchange, Result
 from contract import CASES
@@ -208,6 +209,7 @@ def put(request: pytest.FixtureRequest, targets: dict[str, Target], family: Fami
     try:
         yield lambda name, case: begun[name, case.name].result() if (name, case.name) in begun else now(name, case)
     finally:
+        trials.abandoned.set()
         for pool in pools.values():
             pool.shutdown(cancel_futures=True)
         stack.close()

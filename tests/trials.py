@@ -34,13 +34,22 @@ class Finding(NamedTuple):
     seen: str
 
 
+abandoned = threading.Event()  # set when nobody waits for findings any more
+
+
+def pause(seconds: float) -> None:
+    """Sleep, but not for nobody."""
+    if abandoned.wait(seconds):
+        raise NotCheckedError("It was interrupted.")
+
+
 def wait_until(condition: Callable[[], bool], deadline: float) -> bool:
     """Return whether a condition came true before the deadline."""
     end = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.05)
+        pause(0.05)
     return True
 
 
@@ -342,7 +351,7 @@ def rotate(target: Target, counts: Callable[[Instance], None]) -> Finding:
     old, new = (f"{target.secret}-{secrets.token_urlsafe(8)}" for _ in range(2))
     put(previous, None)
     put(current, old)
-    time.sleep(SETTLED)
+    pause(SETTLED)
     with gateway(target, instance.address, old) as busy:
         put(previous, old)
         put(current, new)
@@ -359,7 +368,7 @@ def rotate(target: Target, counts: Callable[[Instance], None]) -> Finding:
 
 def rotate_files(target: Target) -> Finding:
     """Nothing is restarted."""
-    return rotate(target, lambda instance: time.sleep(SETTLED))
+    return rotate(target, lambda instance: pause(SETTLED))
 
 
 def rotate_workers(target: Target) -> Finding:
