@@ -24,7 +24,7 @@ class Patient(H11Protocol):
 
     def shutdown(self) -> None:
         if self.cycle is None:
-            self.loop.call_later(1, super().shutdown)
+            self.loop.call_later(2, super().shutdown)  # seconds
         else:
             super().shutdown()
 

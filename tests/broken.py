@@ -66,6 +66,7 @@ class Origin:
     replaces = True  # a worker that died
     overlaps = True  # the new workers with the old ones, in a restart
     exit_status = 0
+    aloud = False  # whether the log goes to the standard output too
 
     def __init__(self, environ: Mapping[str, str], folder: Path = Path(), slow: bool = False) -> None:
         self.environ, self.folder, self.slow = environ, folder, slow
@@ -149,7 +150,8 @@ class Origin:
     def write(self, line: str) -> None:
         """Write a line to the log."""
         self.lines.append(line)
-        print(line, flush=True)
+        if self.aloud:
+            print(line, flush=True)
 
     # How a request is read
 
@@ -616,6 +618,12 @@ class FindsEverything(Origin):
         return {"message": "Access granted"}
 
 
+class TellsTheSecret(Origin):
+    def form(self, error: Refused) -> tuple[dict[str, str], bytes]:
+        fields, _ = super().form(error)
+        return fields, json.dumps({"error": error.args[0], "expected": self.environ.get("SHARED_SECRET")}).encode()
+
+
 class LogsSecrets(Origin):
     def log(self, request: Request, status: int) -> None:
         super().log(request, status)
@@ -799,6 +807,7 @@ BROKEN: dict[str, type[Origin]] = {
     "auth/blank": LetsInWithoutHeader,
     "auth/wrong": AnyValue,
     "auth/secret-less-a-byte": compares(lambda secret, value: secret.startswith(value)),
+    "auth/secret-less-its-first-byte": compares(lambda secret, value: secret.endswith(value)),
     "auth/secret-plus-a-byte": compares(lambda secret, value: value.startswith(secret)),
     "auth/letter-case": compares(lambda secret, value: secret.lower() == value.lower()),
     "auth/quoted": compares(lambda secret, value: secret == value.strip(b'"')),
@@ -809,7 +818,7 @@ BROKEN: dict[str, type[Origin]] = {
     "auth/in-cookie": presented(lambda request: after(b"X-Shared-Secret=", request.get(b"cookie"))),
     "auth/in-authorization": presented(lambda request: after(b"Bearer ", request.get(b"authorization"))),
     "auth/in-trailer": ReadsTrailers,
-    "auth/in-trailer-of-post": ReadsTrailers,
+    "auth/in-trailer-of-post": both(ReadsTrailers, FindsEverything),
     "deny/HEAD-protected": lets_in(lambda request: request.method == "HEAD"),
     **{f"deny/{method}-protected": lets_in(partial(has_method, method)) for method in METHODS},
     **{f"deny/{method}-open": OpenToAllMethods for method in ("HEAD", *METHODS)},
@@ -850,6 +859,10 @@ BROKEN: dict[str, type[Origin]] = {
     "deny/script-name": LosesItsPlace,
     "deny/script-name-elsewhere": LosesItsPlace,
     "deny/moved-from-open": RoutedByHeader,
+    "deny/forwarded-for": lets_in(lambda request: request.get(b"x-forwarded-for") == b"127.0.0.1"),
+    "deny/forwarded": lets_in(lambda request: b"for=127.0.0.1" in request.get(b"forwarded")),
+    "deny/forwarded-host": lets_in(lambda request: request.get(b"x-forwarded-host") == b"localhost"),
+    "deny/real-ip": lets_in(lambda request: request.get(b"x-real-ip") == b"127.0.0.1"),
     "deny/pipelined": RemembersTheConnection,
     "deny/body-is-no-request": TakesTheBodyForARequest,
     "wire/right-twice": picks(first),
@@ -865,7 +878,7 @@ BROKEN: dict[str, type[Origin]] = {
     "wire/underscores-after-wrong": folds(last),
     "wire/underscores-before-wrong": folds(first),
     "wire/half-underscores-after-wrong": folds(last),
-    "wire/wrong-underscores-after-right": folds(last),
+    "wire/wrong-underscores-after-right": fails_at(lambda request: request.all(b"x_shared_secret")),
     "wire/byte-0xe9": TextComparison,
     "wire/right-and-0xe9": LossyText,
     "wire/utf-8": TextComparison,
@@ -887,6 +900,7 @@ BROKEN: dict[str, type[Origin]] = {
     "wire/length-and-chunks": ExpectsOneFraming,
     "wire/version": ExpectsAVersion,
     "wire/no-version": ExpectsAVersion,
+    "wire/unknown-transfer-encoding": fails_at(lambda request: request.get(b"transfer-encoding") == b"odd"),
     "wire/unknown-charset": DecodesWords,
     "wire/bad-path-right": DecodesPaths,
     "wire/form-charset-right": ParsesBodies,
@@ -910,6 +924,7 @@ BROKEN: dict[str, type[Origin]] = {
     "errors/no-method": FindsEverything,
     "errors/accept-html": AsksBrowsersToLogIn,
     "errors/challenge": without("WWW-Authenticate"),
+    "errors/no-secret": TellsTheSecret,
     "errors/no-traceback": saying(b'{"error": "Traceback (most recent call last): ..."}'),
     "errors/no-file-path": saying(b'{"error": "in /srv/app/main.py, line 1"}'),
     "errors/no-version": saying(b'{"error": "Express/4.18"}'),
@@ -930,6 +945,7 @@ BROKEN: dict[str, type[Origin]] = {
     "rotate/files": ReadsItsFilesOnce,
     "rotate/workers": RestartsAllAtOnce,
     "stop/in-flight": EndsAtOnce,
+    "stop/on-its-way": EndsAtOnce,
     "stop/port-closed": KeepsItsPortOpen,
     "stop/exit-status": EndsWithAnError,
     "stop/worker-killed": LosesWorkers,
@@ -962,7 +978,7 @@ def served(service: Origin) -> Iterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result()
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(timeout=10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -1028,4 +1044,6 @@ def supervise(service: Origin) -> None:
 
 if __name__ == "__main__":
     member, name, state = sys.argv[1:]
-    supervise((BROKEN[name] if member == "broken" else Origin)(os.environ, slow=state == "slow"))
+    chosen = (BROKEN[name] if member == "broken" else Origin)(os.environ, slow=state == "slow")
+    chosen.aloud = True
+    supervise(chosen)

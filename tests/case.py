@@ -54,8 +54,8 @@ class Result:
         """Tell how it went, for whoever has to mend the service."""
         lines = (
             f"{self.outcome}: {'; '.join(self.problems) or self.reason}",
-            f"sent:     {case.sends[:500]}",
-            f"received: {self.received[:500]}".replace("\n", "\n          "),
+            f"sent:     {self.sent.strip()[:500]}".replace("\n", "\n          "),
+            f"received: {self.received.strip()[:500]}".replace("\n", "\n          "),
             f"required: {case.requirement.requirement} ({case.requirement.source})",
             f"mend:     {case.requirement.hint}",
         )
@@ -79,9 +79,8 @@ class Case:
         """What is sent, in one line."""
         raise NotImplementedError
 
-    @property
-    def text(self) -> str:
-        """What is sent, as it is."""
+    def text(self, target: Target) -> str:
+        """What is sent to a target, with placeholders for the secrets."""
         return self.sends
 
     @property
@@ -98,12 +97,12 @@ class Case:
         try:
             problems, seen = self.find(target)
         except NotCheckedError as error:
-            return Result("not checked", [], self.text, "", str(error))
+            return Result("not checked", [], self.text(target), "", str(error))
         except NO_ANSWER as error:
             problems, seen = [f"no answer: {error!r}"], ""
         # An answer may repeat what was sent.
         problems, seen = [each.replace(target.secret, SECRET) for each in problems], seen.replace(target.secret, SECRET)
-        return Result("failed" if problems else "passed", problems, self.text, seen)
+        return Result("failed" if problems else "passed", problems, self.text(target), seen)
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,9 @@ class Exchange(Case):
         """The status codes that will do."""
         return self.answer.told
 
-    @property
-    def text(self) -> str:
+    def text(self, target: Target) -> str:
         """The request, with placeholders for the secrets."""
-        return printable(fill(self.sent, names()).decode("latin-1").replace("\r\n", "\n"))
+        return printable(fill(self.sent, target.names()).decode("latin-1").replace("\r\n", "\n"))
 
     @property
     def sends(self) -> str:
@@ -136,6 +134,9 @@ class Exchange(Case):
 
     def find(self, target: Target) -> Finding:
         """Ask, and compare the status."""
+        path = fill(self.sent, target.names()).split(b" ")[1].decode("latin-1")
+        if path == target.open and b" <open> " not in self.sent:
+            raise NotCheckedError("Here that is the open path.")
         got = target.ask(self.state, self.sent)
         if isinstance(got, str):
             return Finding([] if self.answer.or_none else [got], got)

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-import signal
+import re
 import sys
 import textwrap
 from collections import Counter
@@ -16,20 +16,41 @@ from target import STATES, Instance, NotCheckedError, Target
 from wire import Address
 
 USAGE = "make check URL=http://host:port [UNCONFIGURED_URL=] [HEADER=] [PROTECTED=] [OPEN=] [LOG=] [PID=]"
+SHORTEST = 8  # characters of a secret
 DEADLINE = 10.0  # seconds that a service has for an answer
+SILENT_AT_MOST = 3  # cases in a row without an answer
 MARKS = {"passed": "ok  ", "failed": "FAIL", "not checked": "--  "}
 
 
 def at(url: str) -> Address:
     """Return the address that a URL is about; or refuse a URL of another kind."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except (KeyError, ValueError):
         port = 0
-    if not port or not parts.hostname or parts.path not in ("", "/") or parts.query:
+    if not port or not parts.hostname or url.rstrip("/") != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise argparse.ArgumentTypeError(f"{url!r} is not http://host:port; paths have options of their own")
     return Address(parts.hostname, port, parts.scheme == "https")
+
+
+def path(text: str) -> str:
+    """Return a path, or refuse what is none."""
+    if not re.fullmatch(r"/[!-~]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path: it starts with / and has no spaces")
+    return text
+
+
+def no_or_path(text: str) -> str:
+    """Return a path, or nothing."""
+    return text and path(text)
+
+
+def field_name(text: str) -> str:
+    """Return the name of a header field, or refuse what is none (RFC 9110 section 5.1)."""
+    if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a header field")
+    return text
 
 
 def readable(path: str) -> Path:
@@ -50,13 +71,14 @@ def process(number: str) -> int:
 
 def target(options: argparse.Namespace, secret: str) -> Target:
     """Return the service at a URL, as far as it can be reached."""
-    log = (lambda: options.log.read_text(errors="replace")) if options.log else None
+    start = options.log.stat().st_size if options.log else 0  # what was logged before is of another time
+    log = (lambda: options.log.read_bytes()[start:].decode(errors="replace")) if options.log else None
     configured = Instance(options.url, log, options.pid)
     instances = dict.fromkeys(("configured", "behind-proxy", "crowded"), configured)
     if options.unconfigured_url:
         instances["unset"] = Instance(options.unconfigured_url)
 
-    def start(state: str) -> Instance:
+    def find(state: str) -> Instance:
         if state in instances:
             return instances[state]
         if state == "unset":
@@ -66,25 +88,30 @@ def target(options: argparse.Namespace, secret: str) -> Target:
         raise NotCheckedError(f"It needs an instance with the environment {STATES[state]}.")
 
     names = {"header": options.header, "protected": options.protected, "open": options.open or None}
-    return Target(options.url.host, start, secret, **names, deadline=DEADLINE)
+    return Target(options.url.host, find, secret, **names, deadline=DEADLINE)
 
 
 def check(service: Target) -> int:
     """Put every case to a service, tell how each went, and return the exit status."""
     results: list[tuple[Case, Result]] = []
+    silent = 0
     for case in CASES:
+        if silent == SILENT_AT_MOST:
+            results.append((case, Result("not checked", [], "", "", "The service has stopped answering.")))
+            continue
         result = case.put(service)
         results.append((case, result))
+        silent = silent + 1 if result.problems and result.problems[0].startswith("no answer") else 0
         print(MARKS[result.outcome], case.name, "" if case.requirement.level == "required" else "(recommended)")
         if result.outcome == "failed":
-            print(textwrap.indent(result.told(case), "       "))
+            print(textwrap.indent(result.told(case), "       "), flush=True)
     missing: dict[str, list[str]] = {}
     for case, result in results:
         if result.outcome == "not checked":
             missing.setdefault(result.reason, []).append(case.name)
     for reason, names in missing.items():
         print(f"\nNot checked, {len(names)}: {reason}")
-        print(textwrap.fill(", ".join(names), 118, initial_indent="  ", subsequent_indent="  "))
+        print(textwrap.fill(", ".join(names), 118, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
     print()
     counts = Counter((case.requirement.level, result.outcome) for case, result in results)
     for level in ("required", "recommended"):
@@ -117,25 +144,30 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the contract")
     parser.add_argument("--url", type=at, help="where the service listens")
     parser.add_argument("--unconfigured-url", type=at, help="where an instance without a secret listens")
-    parser.add_argument("--header", default="X-Shared-Secret", help="the field that carries the secret")
-    parser.add_argument("--protected", default="/protected", help="a path that needs the secret, and answers GET")
-    parser.add_argument("--open", default="/healthz", help="the path that is open; empty if there is none")
+    parser.add_argument("--header", type=field_name, default=Target.header, help="the field that carries the secret")
+    parser.add_argument("--protected", type=path, default=Target.protected, help="a path that needs the secret")
+    parser.add_argument("--open", type=no_or_path, default=Target.open, help="the open path; empty if there is none")
     parser.add_argument("--log", type=readable, help="the service's log")
     parser.add_argument("--pid", type=process, help="its process, whose memory is looked at")
     options = parser.parse_args(words)
     secret = os.environ.get("SHARED_SECRET", "").strip()
     if options.list:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the list may be cut short by a pager
-        list_contract()
+        try:
+            list_contract()
+            sys.stdout.flush()
+        except BrokenPipeError:  # a pager has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if not options.url:
         parser.error("give the URL of a running service")
     if not secret:
         parser.error("give the secret that the service has, in the environment, as SHARED_SECRET")
+    if len(secret) < SHORTEST:
+        parser.error(f"SHARED_SECRET has less than {SHORTEST} characters: too few to keep, and to find in a log")
     try:
         options.url.connect().close()
     except OSError as error:
-        parser.error(f"nothing answers at {options.url.host}:{options.url.port}: {error}")
+        parser.error(f"no connection to {options.url}: {error}")
     return check(target(options, secret))
 
 

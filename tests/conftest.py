@@ -19,7 +19,7 @@ from broken import BROKEN, Origin, served
 from case import Case, Exchange, Result
 from contract import CASES
 from report import Results, write_report
-from service import APPS, ROOT, Service, start_command
+from service import APPS, ROOT, Service, end, spawned, start_command
 from target import STATES, Instance, Target, environ
 from wire import DEADLINE, Address
 
@@ -66,6 +66,12 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(number, signal.default_int_handler)
     os.environ["NO_PROXY"] = "127.0.0.1"
     config.stash[RESULTS] = {}
+
+
+def pytest_unconfigure() -> None:
+    """Leave no process running, also where the end of the session was itself interrupted."""
+    for process in spawned:
+        end(process)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -23,6 +23,10 @@ from wire import Response, request
 REFUSED = Answer("401", {401})
 NOT_PROVIDED = Answer("401", {401}, "No secret provided")
 INVALID = Answer("401", {401}, "Invalid secret")
+# Where a careful server may refuse by itself, in its own words, before the check is asked.
+NOT_PROVIDED_OR_BAD = Answer("401 or 400", {400, 401}, "No secret provided")
+INVALID_OR_BAD = Answer("401 or 400", {400, 401}, "Invalid secret")
+NOT_PROVIDED_OR_REJECTED = Answer("401 or another 4xx", range(400, 500), "No secret provided")
 NOT_CONFIGURED = Answer("500", {500}, "Server configuration error")
 OK = Answer("200", {200})
 NOT_FOUND = Answer("404", {404})
@@ -31,6 +35,7 @@ REJECTED = Answer("401 or another 4xx", range(400, 500))
 NOT_UNDERSTOOD = Answer("401, another 4xx, 501 or 505", {*range(400, 500), 501, 505})  # RFC 9110 section 15.6
 NO_TUNNEL = replace(NOT_UNDERSTOOD, told=f"{NOT_UNDERSTOOD.told}, or the end of the connection", or_none=True)
 NO_FAILURE = Answer("2xx, 3xx or 4xx", range(200, 500))
+OK_OR_REJECTED = Answer("200 or 4xx", {200, *range(400, 500)})
 
 # What is required
 
@@ -57,6 +62,7 @@ BODY = replace(
     hint="A service with other words in these bodies is none the worse.",
     level="recommended",
 )
+OLD_HTTP = replace(GRANT, requirement="HTTP/1.0 is served too.", source="RFC 9110 section 2.5", level="recommended")
 PROVIDE = Requirement(
     "Without a secret the answer is 401; a blank one is none.",
     "RFC 9110 section 15.5.2; CWE-306",
@@ -93,6 +99,11 @@ MOVED = Requirement(
     "ASVS 5.0 4.1.3; CWE-807",
     "Turn off what takes a path or a method from a header, also for a proxy that is trusted.",
 )
+NEAR = Requirement(
+    "No field of a request stands for the secret, also where it says that the client is near.",
+    "ASVS 5.0 4.1.3 and 15.3.4; CWE-290, CWE-348",
+    "Let nobody in for an address or a host that a header names.",
+)
 ALONE = Requirement(
     "Every request on a connection is looked at for itself.",
     "RFC 9112 sections 6.3 and 9.3.2; ASVS 5.0 4.2.1; CWE-444",
@@ -115,7 +126,7 @@ BYTES = Requirement(
 )
 MALFORMED = Requirement(
     "What is malformed or too much is a 401 or another 4xx: never let in, never a 5xx, never silence.",
-    "RFC 9110 sections 5.5 and 15.5; RFC 9112 sections 2.2, 3.2, 5.1 and 5.2; RFC 6585 section 5",
+    "RFC 9110 sections 5.5 and 15.5; RFC 9112 sections 2.2, 3.2, 5.1, 5.2, 6.1 and 6.3; RFC 6585 section 5",
     "Leave parsing to a server that follows RFC 9112, and answer all that it lets by from the check.",
 )
 NO_VERSION = replace(
@@ -147,6 +158,11 @@ JSON = Requirement(
 )
 WORDS = replace(
     JSON, requirement="A denial says in a member of the object what is missing.", source="RFC 9110 section 15.5"
+)
+SECRET_KEPT = Requirement(
+    "No answer tells the secret to who does not have it.",
+    "ASVS 5.0 16.5.1; CWE-200, CWE-209",
+    "Say that the secret is wrong, and nothing about the right one.",
 )
 NO_STORE = Requirement(
     "A denial is not stored by a cache.",
@@ -208,7 +224,7 @@ LOSSLESS = Requirement(
     "Take up a changed file while running; let a worker that stops answer what it has accepted.",
 )
 STOP = Requirement(
-    "On SIGTERM a request in flight is answered, no new one is, and the process ends.",
+    "On SIGTERM a request in flight or on its way is answered, no new one is, and the process ends.",
     "POSIX.1-2024, kill(); RFC 9112 section 9.6",
     "Use a server that stops in order, and let the signal reach it.",
 )
@@ -259,14 +275,18 @@ UNKNOWN = {
 }
 NEAR_OPEN = {
     "slash-after": "<open>/",
-    "slash-before": "/<open>",
-    "space": "<open>%20",
-    "parameter": "<open>;a=b",
-    "encoded-query": "<open>%3Fa",
     "suffix": "<open>.json",
     "letter-case": "<open in other letter case>",
     "below": "<open>/x",
     "above": "/x<open>",
+}
+ODD_OPEN = {
+    "slash-before": "/<open>",
+    "space": "<open>%20",
+    "nul": "<open>%00",
+    "not-utf-8": "<open>%ff",
+    "parameter": "<open>;a=b",
+    "encoded-query": "<open>%3Fa",
     "dots-to-protected": "<open>/..<protected>",
     "encoded-dots-to-protected": "<open>/%2e%2e<protected>",
 }
@@ -289,8 +309,8 @@ EXCHANGES = [
     *each("open", OPEN, OK, {
         "alone": healthz(),
         "wrong-secret": healthz(WRONG),
-        "HTTP-1.0": healthz(version="HTTP/1.0"),
     }),
+    *each("open", OLD_HTTP, OK, {"HTTP-1.0": healthz(version="HTTP/1.0")}),
     *each("open", OPEN_WITH_QUERY, OK, {
         "query": request("<open>?a=b"),
         "odd-query": request("<open>?self=1&request=2"),
@@ -322,19 +342,20 @@ EXCHANGES = [
         "right": protected(RIGHT),
         "right-and-query": request("<protected>?a=b", RIGHT),
         "right-and-odd-query": request("<protected>?self=1&request=2", RIGHT),
-        "right-HTTP-1.0": protected(RIGHT, version="HTTP/1.0"),
         "name-in-lower-case": protected(b"<header in lower case>: <secret>"),
         "space-around": protected(b"<header>: \t <secret> \t"),
     }),
     *each("auth", PROVIDE, NOT_PROVIDED, {
         "missing": protected(),
-        "missing-HTTP-1.0": protected(version="HTTP/1.0"),
         "empty": protected(EMPTY),
         "blank": protected(BLANK),
     }),
+    *each("auth", OLD_HTTP, OK, {"right-HTTP-1.0": protected(RIGHT, version="HTTP/1.0")}),
+    *each("auth", PROVIDE, NOT_PROVIDED_OR_REJECTED, {"missing-HTTP-1.0": protected(version="HTTP/1.0")}),
     *each("auth", WHOLE, INVALID, {
         "wrong": protected(WRONG),
         "secret-less-a-byte": protected(b"<header>: <secret less a byte>"),
+        "secret-less-its-first-byte": protected(b"<header>: <secret less its first byte>"),
         "secret-plus-a-byte": protected(b"<header>: <secret>x"),
         "letter-case": protected(b"<header>: <secret in other letter case>"),
         "quoted": protected(b'<header>: "<secret>"'),
@@ -343,9 +364,11 @@ EXCHANGES = [
         "previous": protected(OLD),
     }),
     *each("auth", PLACE, NOT_PROVIDED, {
-        "in-query": request("<protected>?<header>=<secret>"),
+        "in-query": request("<protected>?<header>=<secret percent encoded>"),
         "in-cookie": protected(b"Cookie: <header>=<secret>"),
         "in-authorization": protected(b"Authorization: Bearer <secret>"),
+    }),
+    *each("auth", PLACE, NOT_PROVIDED_OR_REJECTED, {
         "in-trailer": chunked(RIGHT),
         "in-trailer-of-post": chunked(RIGHT, method="POST"),
     }),
@@ -365,25 +388,22 @@ EXCHANGES = [
     }),
     *each("deny", BEFORE, REJECTED, {
         "body-not-sent": protected(b"Content-Length: 9999999", method="POST"),
+        "chunks-not-sent": protected(b"Transfer-Encoding: chunked", method="POST"),
         "path-not-utf-8": request("/%ff"),
         "absolute-form": request("http://<host><protected>"),
         "absolute-form-other-host": request("http://other.test<protected>"),
-        "asterisk-form": request("*", method="OPTIONS"),
         "websocket": protected(*WEBSOCKET, connection=b"Connection: Upgrade"),
     }),
     *each("deny", BEFORE, NOT_PROVIDED, {
         **{f"path-{name}": request(path) for name, path in UNKNOWN.items()},
         "preflight": protected(b"Origin: https://a.test", b"Access-Control-Request-Method: GET", method="OPTIONS"),
-        "chunks-not-sent": protected(b"Transfer-Encoding: chunked", method="POST"),
         "bad-json": protected(b"Content-Type: application/json", b"Content-Length: 1", method="POST", body=b"{"),
     }),
     *each("deny", BEFORE, INVALID, {"wrong-secret-unknown": request("/nope", WRONG)}),
     *each("deny", EXACT, NOT_PROVIDED, {f"open-{name}": request(path) for name, path in NEAR_OPEN.items()}),
-    *each("deny", EXACT, REJECTED, {
-        "open-nul": request("<open>%00"),
-        "open-not-utf-8": request("<open>%ff"),
-    }),
+    *each("deny", EXACT, NOT_PROVIDED_OR_BAD, {f"open-{name}": request(path) for name, path in ODD_OPEN.items()}),
     *each("deny", SAME, REJECTED, {
+        "asterisk-form": request("*", method="OPTIONS"),
         "open-dot": request("/.<open>"),
         "open-dots": request("<protected>/..<open>"),
         "HEAD-open": healthz(method="HEAD"),
@@ -394,12 +414,18 @@ EXCHANGES = [
         "rewrite-url": protected(b"X-Rewrite-URL: <open>"),
         "forwarded-prefix": protected(b"X-Forwarded-Prefix: <open>"),
     }),
-    *each("deny", MOVED, NOT_PROVIDED, {
+    *each("deny", NEAR, NOT_PROVIDED, {
+        "forwarded-for": protected(b"X-Forwarded-For: 127.0.0.1"),
+        "forwarded": protected(b"Forwarded: for=127.0.0.1;host=localhost;proto=https"),
+        "forwarded-host": protected(b"X-Forwarded-Host: localhost"),
+        "real-ip": protected(b"X-Real-IP: 127.0.0.1"),
+    }, "behind-proxy"),
+    *each("deny", MOVED, NOT_PROVIDED_OR_BAD, {
         "script-name": protected(b"SCRIPT_NAME: <protected>"),
         "script-name-elsewhere": protected(b"SCRIPT_NAME: /x"),
         "path-info": protected(b"PATH_INFO: <open>"),
     }, "behind-proxy"),
-    *each("wire", TWICE, INVALID, {
+    *each("wire", TWICE, INVALID_OR_BAD, {
         "right-twice": protected(RIGHT, RIGHT),
         "right-then-wrong": protected(RIGHT, WRONG),
         "wrong-then-right": protected(WRONG, RIGHT),
@@ -409,19 +435,19 @@ EXCHANGES = [
         "joined-right-then-wrong": protected(b"<header>: <secret>, presented-and-wrong"),
         "joined-wrong-then-right": protected(b"<header>: presented-and-wrong, <secret>"),
     }),
-    *each("wire", UNDERSCORE, NOT_PROVIDED, {
+    *each("wire", UNDERSCORE, NOT_PROVIDED_OR_BAD, {
         "underscores": protected(UNDERSCORES),
         "half-underscores": protected(HALF_UNDERSCORES),
     }),
-    *each("wire", UNDERSCORE, INVALID, {
+    *each("wire", UNDERSCORE, INVALID_OR_BAD, {
         "underscores-after-wrong": protected(WRONG, UNDERSCORES),
         "underscores-before-wrong": protected(UNDERSCORES, WRONG),
         "half-underscores-after-wrong": protected(WRONG, HALF_UNDERSCORES),
     }),
-    *each("wire", UNDERSCORE, OK, {
+    *each("wire", UNDERSCORE, OK_OR_REJECTED, {
         "wrong-underscores-after-right": protected(RIGHT, b"<header with underscores>: presented-and-wrong"),
     }),
-    *each("wire", BYTES, INVALID, {
+    *each("wire", BYTES, INVALID_OR_BAD, {
         "byte-0xe9": protected(LATIN),
         "right-and-0xe9": protected(RIGHT + b"\xe9"),
         "utf-8": protected("<header>: sécret".encode()),
@@ -444,7 +470,10 @@ EXCHANGES = [
         "length-not-a-number": protected(b"Content-Length: x", method="POST"),
         "length-and-chunks": protected(b"Content-Length: 4", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
     }),
-    *each("wire", MALFORMED, NOT_UNDERSTOOD, {"version": protected(version="HTTP/9.9")}),
+    *each("wire", MALFORMED, NOT_UNDERSTOOD, {
+        "version": protected(version="HTTP/9.9"),
+        "unknown-transfer-encoding": protected(b"Transfer-Encoding: odd"),
+    }),
     *each("wire", NO_VERSION, REJECTED, {"no-version": b"GET <protected>\r\n\r\n"}),
     *each("wire", ROBUST, REFUSED, {
         "unknown-charset": protected(b"X-Other: =?nope?b?AAAA?="),
@@ -480,7 +509,10 @@ EXCHANGES = [
 # What every answer has to be, whatever case it belongs to
 
 
-def every(problem: Callable[[Exchange, Response], str | None]) -> Callable[[Target], Finding]:
+Look = Callable[[Exchange, Response], str | None]  # a problem, "" for none, or None where there is nothing to look at
+
+
+def every(look: Look) -> Callable[[Target], Finding]:
     """Make the trial that looks at the answers to all the requests above, until it has found enough."""
 
     def trial(target: Target) -> Finding:
@@ -489,11 +521,13 @@ def every(problem: Callable[[Exchange, Response], str | None]) -> Callable[[Targ
             got = None
             with suppress(NotCheckedError):
                 got = target.ask(case.state, case.sent)
-            if isinstance(got, Response):
-                looked_at += 1
-                problems += [f"{case.name}: {found}" for found in [problem(case, got)] if found]
+            problem = look(case, got) if isinstance(got, Response) else None
+            looked_at += problem is not None
+            problems += [f"{case.name}: {problem}"] * bool(problem)
             if len(problems) == ENOUGH:
                 break
+        if not looked_at:
+            raise NotCheckedError("It needs answers to look at.")
         return Finding(problems, f"{looked_at} answers were looked at")
 
     return trial
@@ -501,16 +535,18 @@ def every(problem: Callable[[Exchange, Response], str | None]) -> Callable[[Targ
 
 def no_challenge(case: Exchange, got: Response) -> str | None:
     """A 401 needs the name of a scheme, and may have parameters."""
-    challenge = got.headers["WWW-Authenticate"]
-    if got.status != 401 or re.match(r"[\w!#$%&'*+.^`|~-]+( |$)", challenge or ""):
+    if got.status != 401:
         return None
-    return f"WWW-Authenticate is {challenge!r}"
+    challenge = got.headers["WWW-Authenticate"]
+    return "" if re.match(r"[\w!#$%&'*+.^`|~-]+( |$)", challenge or "") else f"WWW-Authenticate is {challenge!r}"
 
 
 def stored(case: Exchange, got: Response) -> str | None:
     """A 401 or a 500 says that it is not to be stored."""
+    if got.status not in (401, 500):
+        return None
     control = got.headers["Cache-Control"]
-    return None if got.status not in (401, 500) or "no-store" in (control or "") else f"Cache-Control is {control!r}"
+    return "" if "no-store" in (control or "") else f"Cache-Control is {control!r}"
 
 
 def not_json(case: Exchange, got: Response) -> str | None:
@@ -520,27 +556,38 @@ def not_json(case: Exchange, got: Response) -> str | None:
     kind = got.headers.get_content_type()
     if kind != "application/json" and not kind.endswith("+json"):
         return f"Content-Type is {kind}"
-    return None if isinstance(got.json(), dict) else "the body is no JSON object"
+    return "" if isinstance(got.json(), dict) else "the body is no JSON object"
 
 
 def no_words(case: Exchange, got: Response) -> str | None:
     """A denial says what the table says."""
-    if not case.answer.words or not got.body:
+    if not case.answer.words or not got.body or got.status not in (401, 500):
         return None
     body = got.json()
     said = list(body.values()) if isinstance(body, dict) else []
-    return None if case.answer.words in said else f"the body does not say {case.answer.words!r}"
+    return "" if case.answer.words in said else f"the body does not say {case.answer.words!r}"
 
 
-def found(pattern: str) -> Callable[[Exchange, Response], str | None]:
-    """Make the look for a pattern in bodies, and in header fields but `Server`."""
+def found(pattern: str) -> Look:
+    """Make the look for a pattern in what is refused: in bodies, and in header fields but `Server`."""
 
     def look(case: Exchange, got: Response) -> str | None:
         fields = "\n".join(value for name, value in got.headers.items() if name.lower() != "server")
         seen = re.search(pattern, f"{fields}\n{got.body.decode(errors='replace')}")
-        return seen and f"it says {seen[0]!r}"
+        return f"it says {seen[0]!r}" if seen else ""
 
-    return look
+    return lambda case, got: look(case, got) if got.status >= 400 else None
+
+
+def no_secret(target: Target) -> Finding:
+    """Look for the secret in answers to those who did not send it."""
+
+    def look(case: Exchange, got: Response) -> str | None:
+        if b"<secret>" in case.sent:
+            return None
+        return "it tells the secret" if target.secret in f"{got.headers}{got.body.decode(errors='replace')}" else ""
+
+    return every(look)(target)
 
 
 def body(sent: bytes, expected: dict[str, str]) -> Callable[[Target], Finding]:
@@ -557,9 +604,11 @@ def body(sent: bytes, expected: dict[str, str]) -> Callable[[Target], Finding]:
 def moved(target: Target) -> Finding:
     """The open path, with every field that could lead from there to the protected one."""
     fields = [name + b": <protected>" for name in (b"X-Original-URL", b"X-Rewrite-URL", b"SCRIPT_NAME", b"PATH_INFO")]
-    got, granted = (target.ask("behind-proxy", sent) for sent in (healthz(*fields), protected(RIGHT)))
-    bodies = [each.body if isinstance(each, Response) else None for each in (got, granted)]
-    return Finding(["it answers as the protected path does"] * (bodies[0] == bodies[1]), str(got))
+    asked = [target.ask("behind-proxy", sent) for sent in (healthz(*fields), healthz(), protected(RIGHT))]
+    got, well, granted = (each.body if isinstance(each, Response) else None for each in asked)
+    if well is None or well == granted:
+        raise NotCheckedError("It needs an open path and a protected one that answer differently.")
+    return Finding(["it answers as the protected path does"] * (got == granted), str(asked[0]))
 
 
 GRANTED, HEALTHY = {"message": "Access granted"}, {"status": "ok"}
@@ -573,6 +622,7 @@ TRIALS = [
     Trial("deny/pipelined", ALONE, "three requests at once, the second with the secret", trials.pipelined),
     Trial("deny/body-is-no-request", ALONE, "POST, its body a request with the secret", trials.body_is_no_request),
     Trial("errors/challenge", CHALLENGE, ALL, every(no_challenge)),
+    Trial("errors/no-secret", SECRET_KEPT, ALL, no_secret),
     Trial("errors/no-traceback", SILENT, ALL, every(found(TRACE))),
     Trial("errors/no-file-path", SILENT, ALL, every(found(PATH))),
     Trial("errors/no-version", VERSIONS, ALL, every(found(VERSION))),
@@ -588,6 +638,7 @@ TRIALS = [
     Trial("rotate/files", LOSSLESS, f"old, both, new in the secrets' files, {UNDER_LOAD}", trials.rotate_files),
     Trial("rotate/workers", LOSSLESS, f"the same, SIGHUP at each step, {UNDER_LOAD}", trials.rotate_workers),
     Trial("stop/in-flight", STOP, "SIGTERM while a request with the secret is in flight", trials.stop_in_flight),
+    Trial("stop/on-its-way", STOP, "the last line of another request just after SIGTERM", trials.stop_on_its_way),
     Trial("stop/port-closed", STOP, "requests after SIGTERM, while that one is in flight", trials.stop_port),
     Trial("stop/exit-status", STOP, "SIGTERM; an exit status of 0 or the signal's", trials.stop_exit),
     Trial("stop/worker-killed", REPLACE, "SIGKILL to one of two workers", trials.worker_killed),

@@ -19,6 +19,7 @@ from wire import Address
 ROOT = Path(__file__).resolve().parent.parent
 APPS = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
 KEPT = ("LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
+spawned: list[subprocess.Popen[bytes]] = []
 given_out: set[int] = set()  # two services that are started side by side must not get the same port
 LOG_DEADLINE = 30.0  # seconds
 START_DEADLINE = STOP_DEADLINE = 60.0  # seconds; generous, because nothing is measured here
@@ -77,7 +78,7 @@ class Service:
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process, in a group of its own, without waiting for anything."""
         with self._log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
                 env=self.environ,
@@ -86,6 +87,8 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
+        spawned.append(process)
+        return process
 
     def __enter__(self) -> "Service":
         self.process = self.spawn()
@@ -106,10 +109,10 @@ class Service:
         while probe not in self.log():
             if self.process.poll() is not None:
                 raise RuntimeError(
-                    f"{self.name} ended with status {self.process.returncode} at its start:\n{self.end()}"
+                    f"{self.name} ended with status {self.process.returncode} at its start:\n{self.tail()}"
                 )
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name} was not ready after {START_DEADLINE:.0f} s:\n{self.end()}")
+                raise RuntimeError(f"{self.name} was not ready after {START_DEADLINE:.0f} s:\n{self.tail()}")
             try:
                 requests.get(self.url + probe, timeout=5)
             except requests.RequestException:
@@ -119,15 +122,20 @@ class Service:
         """Wait until the log has a text: a line can come later than the answer that it is about."""
         deadline = time.monotonic() + LOG_DEADLINE
         while text not in self.log():
-            assert time.monotonic() < deadline, f"{self.name} did not log {text!r}:\n{self.end()}"
+            assert time.monotonic() < deadline, f"{self.name} did not log {text!r}:\n{self.tail()}"
             time.sleep(0.05)
 
-    def end(self) -> str:
+    def tail(self) -> str:
         """Return the end of the log, for a message."""
         return "\n".join(self.log().splitlines()[-20:])
 
     def stop(self) -> None:
         """End the process and all that it started, at once: how it stops when it is asked to is for the contract."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        end(self.process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

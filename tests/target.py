@@ -1,10 +1,12 @@
 """What the contract is put to: a service, its running instances, and as much of each as can be had."""
 
+import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from wire import DEADLINE, NO_ANSWER, Address, Response, exchange
 
@@ -89,20 +91,28 @@ class Target:
         """Put this target's names and secrets into what a case sends."""
         if self.open is None and b"<open" in sent:
             raise NotCheckedError("It needs an open path.")
-        if b"other letter case" in sent and self.secret.swapcase() == self.secret:
+        if b"<secret in other letter case>" in sent and self.secret.swapcase() == self.secret:
             raise NotCheckedError("It needs a secret with letters.")
+        if b"underscore" in sent and "-" not in self.header:
+            raise NotCheckedError("It needs a field whose name has a dash.")
         values = {
-            "host": f"{address.host}:{address.port}",
+            "host": str(address),
             "previous": self.previous,
             "secret": self.secret,
+            "secret percent encoded": quote(os.fsencode(self.secret)),
             "secret less a byte": self.secret[:-1],
+            "secret less its first byte": self.secret[1:],
             "secret in other letter case": self.secret.swapcase(),
             "8 KB": "x" * 8_000,
             "64 KB": "x" * 64_000,
             "1 MB": "x" * 1_000_000,
             "200 fields": "\r\n".join(f"X-Field-{number}: x" for number in range(200)),
         }
-        return fill(sent, values | names(self.header, self.protected, self.open or ""))
+        return fill(sent, values | self.names())
+
+    def names(self) -> dict[str, str]:
+        """Return what stands for the names that differ from one service to another."""
+        return names(self.header, self.protected, self.open or "")
 
 
 def names(header: str = "X-Shared-Secret", protected: str = "/protected", path: str = "/healthz") -> dict[str, str]:
@@ -121,4 +131,9 @@ def names(header: str = "X-Shared-Secret", protected: str = "/protected", path: 
 
 def fill(sent: bytes, values: Mapping[str, str]) -> bytes:
     """Put values for the placeholders that there are values for."""
-    return re.sub(rb"<([\w ]+)>", lambda found: values.get(found[1].decode(), found[0].decode()).encode(), sent)
+
+    def value(found: re.Match[bytes]) -> bytes:
+        name = found[1].decode()
+        return values[name].encode("utf-8", "surrogateescape") if name in values else found[0]
+
+    return re.sub(rb"<([a-z0-9A-Z ]+)>", value, sent)

@@ -1,5 +1,6 @@
 """The contract by URL, as `make check` puts it: what it says, and what its exit status is."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -120,6 +121,43 @@ def test_no_open_path(running: ExitStack, put_to: Check) -> None:
     assert outcomes(said)["open/alone"] == "--"
 
 
+class Silent(Origin):
+    """Takes connections and says nothing."""
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+
+def test_a_service_that_is_silent(running: ExitStack, put_to: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked everything, and what it is not asked is not passed."""
+    monkeypatch.setattr(check, "DEADLINE", 0.2)
+    status, said = put_to("--url", url(running, Silent({"SHARED_SECRET": SECRET})))
+    assert status == 1
+    assert "stopped answering" in said
+    assert "ok" not in outcomes(said).values()
+
+
+@pytest.mark.parametrize("secret", ["abc\udce9def-1234", "$(x) \\ ünï, <b>"])
+def test_any_secret(secret: str, running: ExitStack, put_to: Check) -> None:
+    """Also one that is not UTF-8 in the environment, and one that a shell or a pattern would take for something."""
+    status, said = put_to("--url", url(running, Origin({"SHARED_SECRET": secret})), secret=secret)
+    assert status == 0, said
+
+
+def test_the_open_path_is_no_case_of_its_own(running: ExitStack, put_to: Check) -> None:
+    """A service whose open path is one of the paths that otherwise have to be refused."""
+
+    class Root(Origin):
+        """Open at its root."""
+
+        open = "/"
+
+    status, said = put_to("--url", url(running, Root({"SHARED_SECRET": SECRET})), "--open", "/")
+    assert status == 0, said
+    assert outcomes(said)["deny/path-root"] == "--"
+
+
 @pytest.mark.parametrize("case", ["auth/right", "auth/secret-less-a-byte"])
 def test_a_service_that_is_broken(case: str, running: ExitStack, put_to: Check) -> None:
     """Status 1, and what to do about it."""
@@ -143,9 +181,14 @@ def test_what_is_only_recommended_does_not_fail(running: ExitStack, put_to: Chec
         (["--url", "127.0.0.1:3000"], "a-secret", "http://host:port"),
         (["--url", "http://127.0.0.1:3000/path"], "a-secret", "http://host:port"),
         (["--url", "http://127.0.0.1:port"], "a-secret", "http://host:port"),
+        (["--url", "http://[::1"], "a-secret", "http://host:port"),
+        (["--url", "http://127.0.0.1:3000", "--protected", "protected"], "a-secret", "path"),
+        (["--url", "http://127.0.0.1:3000", "--open", "up"], "a-secret", "path"),
+        (["--url", "http://127.0.0.1:3000", "--header", "X Key"], "a-secret", "header field"),
+        (["--url", "http://127.0.0.1:3000"], "short", "8 characters"),
         (["--url", "http://127.0.0.1:3000"], None, "SHARED_SECRET"),
         (["--url", "http://127.0.0.1:3000"], " ", "SHARED_SECRET"),
-        (["--url", f"http://127.0.0.1:{free_port()}"], "a-secret", "nothing answers"),
+        (["--url", f"http://127.0.0.1:{free_port()}"], "a-secret", "no connection"),
         (["--url", "http://127.0.0.1:3000", "--log", "nowhere"], "a-secret", "nowhere"),
         (["--url", "http://127.0.0.1:3000", "--pid", "99999999"], "a-secret", "99999999"),
     ],

@@ -43,7 +43,8 @@ def expected(current: str, previous: str, values: list[bytes]) -> Denial | None:
 @given(secret | blank, secret | blank, st.data())
 def test_table(current: str, previous: str, data: st.DataObject) -> None:
     """Any secrets, any values, near misses among them."""
-    near = st.sampled_from([as_bytes(current), as_bytes(previous), as_bytes(current)[:-1], as_bytes(current) + b"\0"])
+    one = as_bytes(current)
+    near = st.sampled_from([one, as_bytes(previous), one[:-1], one[1:], one + b"\0"])
     padded = st.builds(lambda left, value, right: left + value + right, blank.map(str.encode), near, st.just(b" "))
     sent = data.draw(values | st.lists(near | padded, max_size=3))
     rule = SharedSecret({"SHARED_SECRET": current, "SHARED_SECRET_PREVIOUS": previous})

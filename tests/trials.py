@@ -1,5 +1,6 @@
 """The cases of the contract that one request and its answer cannot show: each tries a target, and returns a Finding."""
 
+import os
 import re
 import secrets
 import signal
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 import psutil
 from target import Instance, NotCheckedError, Target
-from wire import DEADLINE, NO_ANSWER, Address, Response, conversation, exchange, request
+from wire import DEADLINE, NO_ANSWER, Address, Response, conversation, exchange, request, respond
 
 RIGHT = b"<header>: <secret>"
 MEGABYTE = 1_000_000
@@ -60,7 +61,7 @@ def statuses(target: Target, *sent: bytes) -> list[int]:
     """Return the status codes that come back for requests sent at once on one connection."""
     address = target.find("configured").address
     try:
-        came = conversation(address, target.fill(b"".join(sent), address))
+        came = conversation(address, target.fill(b"".join(sent), address), target.deadline)
     except OSError:
         return []
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", came)]
@@ -143,7 +144,7 @@ def lines_with(words: list[str], log: str) -> Finding:
 
 def own_secret_in_log(target: Target) -> Finding:
     """The secrets that the service has, and what is nearly one of them."""
-    words = [target.secret[:-1], target.secret.swapcase(), target.previous]
+    words = [target.secret, target.secret[:-1], target.secret.swapcase(), target.previous]
     return lines_with(words, log_after(target, *careless(b"<secret>")))
 
 
@@ -171,7 +172,11 @@ def forged_line_in_log(target: Target) -> Finding:
 def memory(pid: int) -> int:
     """Return the bytes of memory that a process and all below it have in use."""
     process = psutil.Process(pid)
-    return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
+    used = process.memory_info().rss
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):  # it may have ended meanwhile
+            used += child.memory_info().rss
+    return used
 
 
 ENDLESS = {
@@ -182,7 +187,7 @@ ENDLESS = {
 }
 
 
-def has_answered(connection: socket.socket) -> bool:
+def has_answered(connection: socket.socket, deadline: float) -> bool:
     """Return whether something has come back, or the end; it may be that the rest is read and dropped."""
     connection.setblocking(False)
     try:
@@ -190,7 +195,7 @@ def has_answered(connection: socket.socket) -> bool:
     except (BlockingIOError, ssl.SSLWantReadError):
         return False
     finally:
-        connection.settimeout(DEADLINE)
+        connection.settimeout(deadline)
     return True
 
 
@@ -199,9 +204,9 @@ def pour(target: Target, kind: str, between: Callable[[], None]) -> int:
     address = target.find("crowded").address
     head, piece = ENDLESS[kind]
     sent = 0
-    with address.connect() as connection, suppress(ConnectionError):
+    with address.connect(target.deadline) as connection, suppress(ConnectionError):
         connection.sendall(target.fill(head, address))
-        while sent < SENT_AT_MOST and not has_answered(connection):
+        while sent < SENT_AT_MOST and not has_answered(connection, target.deadline):
             connection.sendall(piece)
             if sent // (8 * MEGABYTE) != (sent + len(piece)) // (8 * MEGABYTE):
                 between()
@@ -209,11 +214,13 @@ def pour(target: Target, kind: str, between: Callable[[], None]) -> int:
     return sent
 
 
-def answered(target: Target, deadline: float = DEADLINE) -> bool:
-    """Return whether another client is answered."""
+def answered(target: Target, patience: float = DEADLINE) -> bool:
+    """Return whether another client is answered, in as many seconds."""
     address = target.find("crowded").address
     try:
-        return exchange(address, target.fill(request("<protected>"), address), deadline).status < 500
+        return (
+            exchange(address, target.fill(request("<protected>"), address), min(patience, target.deadline)).status < 500
+        )
     except NO_ANSWER:
         return False
 
@@ -238,6 +245,14 @@ def memory_grows(target: Target) -> Finding:
     if pid is None:
         raise NotCheckedError("It needs the process.")
     answered(target)
+    try:
+        return growth(target, pid)
+    except psutil.Error as error:
+        return Finding([f"the process is gone: {error}"], "")
+
+
+def growth(target: Target, pid: int) -> Finding:
+    """Send everything that does not end, and watch a process."""
     seen, problems = [], []
     for kind in ENDLESS:
         start = memory(pid)
@@ -260,7 +275,7 @@ def slow(clients: int) -> Callable[[Target], Finding]:
             for _ in range(clients):
                 connection = stack.enter_context(address.connect())
                 connection.sendall(target.fill(request("<protected>")[:-4], address))
-            served = answered(target, min(PATIENCE, target.deadline))
+            served = answered(target, PATIENCE)
         return Finding(["another client is not answered"] * (not served), f"answered: {served}")
 
     return trial
@@ -301,7 +316,7 @@ def supervised(target: Target) -> tuple[Instance, Path, set[int]]:
 def refusal(target: Target, address: Address, secret: str) -> str | None:
     """Return why a secret is not let in, or None where it is."""
     try:
-        got = exchange(address, target.fill(request("<protected>", b"<header>: " + secret.encode()), address))
+        got = exchange(address, target.fill(request("<protected>", b"<header>: " + os.fsencode(secret)), address))
     except NO_ANSWER as error:
         return repr(error)
     return None if got.status == 200 else str(got.status)
@@ -409,9 +424,19 @@ class Stop(NamedTuple):
     """What a service did when it was told to stop."""
 
     in_flight: Response | str
+    on_its_way: Response | str
     refused_meanwhile: bool
     closed_at_the_end: bool
     exit_status: int | None
+
+
+def finish(connection: socket.socket, rest: bytes) -> Response | str:
+    """Send the rest of a request, and return what is answered."""
+    with connection:
+        try:
+            return respond(connection, rest)
+        except NO_ANSWER as error:
+            return f"no answer: {error!r}"
 
 
 @cache
@@ -432,19 +457,25 @@ def stop(target: Target) -> Stop:
     with ThreadPoolExecutor() as pool:
         in_flight = pool.submit(ask, RIGHT)
         wait_until(lambda: "in flight" in log(), DEADLINE)
+        connection = address.connect()
+        sent = target.fill(request("<protected>"), address)
+        connection.sendall(sent[:-2])
+        pause(0.3)  # until it is accepted
         instance.process.send_signal(signal.SIGTERM)
+        pause(0.3)  # until that has come
+        on_its_way = pool.submit(finish, connection, sent[-2:])
         meanwhile = False
         while not (meanwhile or in_flight.done()):
             meanwhile = isinstance(ask(), str)
-        answer = in_flight.result()
+        answer, late = in_flight.result(), on_its_way.result()
     status = None
     with suppress(subprocess.TimeoutExpired):
         status = instance.process.wait(target.deadline)
     try:
         address.connect().close()
     except OSError:
-        return Stop(answer, meanwhile, True, status)
-    return Stop(answer, meanwhile, False, status)
+        return Stop(answer, late, meanwhile, True, status)
+    return Stop(answer, late, meanwhile, False, status)
 
 
 def stop_in_flight(target: Target) -> Finding:
@@ -454,12 +485,18 @@ def stop_in_flight(target: Target) -> Finding:
     return Finding([] if status == 200 else ["the request in flight is not answered 200"], str(answer))
 
 
+def stop_on_its_way(target: Target) -> Finding:
+    """What a request is answered whose last line came after the signal."""
+    answer = stop(target).on_its_way
+    return Finding([] if isinstance(answer, Response) else ["the request on its way is not answered"], str(answer))
+
+
 def stop_port(target: Target) -> Finding:
     """Whether new requests are refused."""
     seen = stop(target)
     problems = ["a new request is answered while the one in flight goes on"] * (not seen.refused_meanwhile)
     problems += ["the port is open at the end"] * (not seen.closed_at_the_end)
-    return Finding(problems, str(seen[1:]))
+    return Finding(problems, str(seen[2:]))
 
 
 def stop_exit(target: Target) -> Finding:

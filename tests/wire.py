@@ -21,6 +21,10 @@ class Address(NamedTuple):
     port: int
     tls: bool = False
 
+    def __str__(self) -> str:
+        """Return it as a Host field has it (RFC 9110 section 7.2)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def connect(self, deadline: float = DEADLINE) -> socket.socket:
         """Open a connection to it; silence on it is a TimeoutError after the deadline."""
         connection = socket.create_connection((self.host, self.port), deadline)
@@ -75,20 +79,25 @@ def send(connection: socket.socket, sent: bytes) -> None:
             rest = rest[connection.send(rest[:16_384]) :]
 
 
+def respond(connection: socket.socket, sent: bytes) -> Response:
+    """Send bytes on a connection and read one response; raises one of NO_ANSWER where none comes."""
+    send(connection, sent)
+    response = http.client.HTTPResponse(connection, method=sent.split(b" ", 1)[0].decode("latin-1"))
+    response.begin()
+    body = b""
+    with suppress(ConnectionError):  # who refuses early may end the connection before all of the answer is read
+        body = response.read()
+    return Response(response.status, response.headers, body)
+
+
 def exchange(address: Address, sent: bytes, deadline: float = DEADLINE) -> Response:
-    """Send bytes and read one response; raises one of NO_ANSWER where none comes."""
+    """Send bytes on a connection of their own and read one response; raises one of NO_ANSWER where none comes."""
     with address.connect(deadline) as connection:
-        send(connection, sent)
-        response = http.client.HTTPResponse(connection, method=sent.split(b" ", 1)[0].decode("latin-1"))
-        response.begin()
-        body = b""
-        with suppress(ConnectionError):  # who refuses early may end the connection before all of the answer is read
-            body = response.read()
-        return Response(response.status, response.headers, body)
+        return respond(connection, sent)
 
 
-def conversation(address: Address, sent: bytes) -> bytes:
+def conversation(address: Address, sent: bytes, deadline: float) -> bytes:
     """Send bytes and return all that comes back until the service ends the connection."""
-    with address.connect() as connection, connection.makefile("rb") as file:
+    with address.connect(deadline) as connection, connection.makefile("rb") as file:
         send(connection, sent)
         return file.read()
