@@ -71,7 +71,7 @@ class Origin:
     def __init__(self, environ: Mapping[str, str], folder: Path = Path(), slow: bool = False) -> None:
         self.environ, self.folder, self.slow = environ, folder, slow
         self.lines: list[str] = []
-        self.connections = 0
+        self.connections: set[asyncio.StreamWriter] = set()
 
     # What it is configured with
 
@@ -233,17 +233,17 @@ class Origin:
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection."""
-        self.connections += 1
+        self.connections.add(writer)
         try:
             while await self.serve(reader, writer):
                 pass
             writer.write_eof()
             await asyncio.wait_for(reader.read(1_000_000), 1)  # so that the answer is not lost with what was not read
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
-            self.connections -= 1
+            self.connections.discard(writer)
 
     # How it stops
 
@@ -968,11 +968,14 @@ def served(service: Origin) -> Iterator[int]:
 
     async def stop() -> None:
         server.close()
+        await asyncio.sleep(0.001)  # until what was accepted has its task
+        for writer in service.connections:
+            writer.transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # until the connections are closed
+        await asyncio.sleep(0.001)  # until the connections are closed
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:

@@ -19,7 +19,7 @@ from broken import BROKEN, Origin, served
 from case import Case, Exchange, Result
 from contract import CASES
 from report import Results, write_report
-from service import APPS, ROOT, Service, end, spawned, start_command
+from service import APPS, ROOT, Service, end_all, start_command
 from target import STATES, Instance, Target, environ
 from wire import DEADLINE, Address
 
@@ -68,10 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RESULTS] = {}
 
 
+def pytest_keyboard_interrupt() -> None:
+    """End at once what runs, so that nothing has to be waited for."""
+    trials.abandoned.set()
+    end_all()
+
+
 def pytest_unconfigure() -> None:
-    """Leave no process running, also where the end of the session was itself interrupted."""
-    for process in spawned:
-        end(process)
+    """Leave no process running, however the session has ended."""
+    end_all()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +20,8 @@ from wire import Address
 ROOT = Path(__file__).resolve().parent.parent
 APPS = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
 KEPT = ("LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
-spawned: list[subprocess.Popen[bytes]] = []
+spawned: list[subprocess.Popen[bytes]] | None = []  # None when no more are to be started
+spawning = threading.Lock()
 given_out: set[int] = set()  # two services that are started side by side must not get the same port
 LOG_DEADLINE = 30.0  # seconds
 START_DEADLINE = STOP_DEADLINE = 60.0  # seconds; generous, because nothing is measured here
@@ -77,7 +79,9 @@ class Service:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process, in a group of its own, without waiting for anything."""
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, spawning:
+            if spawned is None:
+                raise RuntimeError("No more services are started: this is the end.")
             process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
@@ -87,7 +91,7 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
-        spawned.append(process)
+            spawned.append(process)
         return process
 
     def __enter__(self) -> "Service":
@@ -139,3 +143,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def end_all() -> None:
+    """End every process that was started, and let no other start."""
+    global spawned
+    with spawning:
+        ended, spawned = spawned, None
+    for process in ended or ():
+        end(process)
