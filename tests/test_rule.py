@@ -157,13 +157,15 @@ def test_a_changed_file_counts_within_a_second(tmp_path: Path, clock: Callable[[
 
 
 def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[float], None]) -> None:
-    """While one thread looks, others wait: between two requests hours can have gone by."""
+    """While one thread looks, others wait for what it finds: between two requests hours can have gone by."""
     file = tmp_path / "secret"
     file.write_text("old")
     looking, go_on = threading.Event(), threading.Event()
+    looks: list[str] = []
 
     class Environ(dict[str, str]):
         def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+            looks.append(name)
             looking.set()
             assert go_on.wait(30)
             return super().get(name, default)
@@ -172,6 +174,7 @@ def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[flo
     rule = SharedSecret(Environ(SHARED_SECRET_FILE=str(file)))
     looking.clear()
     go_on.clear()
+    looks.clear()
     file.write_text("new")
     clock(3600)
     with ThreadPoolExecutor() as pool:
@@ -183,6 +186,7 @@ def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[flo
         assert not done
         assert first.result() is None
         assert second.result() is None
+    assert looks.count("SHARED_SECRET_FILE") == 1
 
 
 def test_the_current_secret_is_read_before_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:
