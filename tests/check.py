@@ -135,7 +135,7 @@ def list_contract() -> None:
                 print(f"    {case.name:34} {case.sends}{case.expects and f' -> {case.expects}'}")
     print("\nStates, as environment variables:\n")
     for name, environment in STATES.items():
-        print(f"    {name:34} {' '.join(f'{key}={value!r}' for key, value in environment.items())}")
+        print(f"    {name:34}", " ".join(f"{key}={value!r}" for key, value in environment.items()) or "none")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -62,7 +62,12 @@ BODY = replace(
     hint="A service with other words in these bodies is none the worse.",
     level="recommended",
 )
-OLD_HTTP = replace(GRANT, requirement="HTTP/1.0 is served too.", source="RFC 9110 section 2.5", level="recommended")
+OLD_HTTP = Requirement(
+    "HTTP/1.0 is served too.",
+    "RFC 9110 section 2.5",
+    "Answer it as HTTP/1.1, and end the connection: some health checks still speak it.",
+    "recommended",
+)
 PROVIDE = Requirement(
     "Without a secret the answer is 401; a blank one is none.",
     "RFC 9110 section 15.5.2; CWE-306",
