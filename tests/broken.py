@@ -430,12 +430,6 @@ class RefusesWhenUnconfigured(Origin):
         super().check(request)
 
 
-class LetsInWhenUnconfigured(Origin):
-    def check(self, request: Request) -> None:
-        if self.accepted():
-            super().check(request)
-
-
 class DoesNotStrip(Origin):
     """An empty or blank secret is one."""
 
