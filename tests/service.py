@@ -44,6 +44,10 @@ def free_port() -> int:
             return port
 
 
+class PortTakenError(RuntimeError):
+    """The port that was free a moment ago is not: a connection or another server has got it."""
+
+
 class Service:
     """One service, run by a command in a folder, for as long as the `with` block lasts.
 
@@ -54,8 +58,6 @@ class Service:
         self.name = name
         self.command = command
         self.folder = folder
-        self.address = Address("127.0.0.1", free_port())
-        self.url = f"http://127.0.0.1:{self.address.port}"
         self._log = log
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.home = log.with_name("home")
@@ -65,9 +67,15 @@ class Service:
             "PATH": f"{ROOT / '.venv' / name / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.home),
             "HOST": "127.0.0.1",
-            "PORT": str(self.address.port),
             **config,
         }
+        self.listen_on(int(config["PORT"]) if "PORT" in config else free_port())
+
+    def listen_on(self, port: int) -> None:
+        """Let it listen on a port when it is started."""
+        self.address = Address("127.0.0.1", port)
+        self.url = f"http://{self.address}"
+        self.environ["PORT"] = str(port)
 
     def instance(self) -> Instance:
         """Return it as what the contract is put to."""
@@ -95,13 +103,19 @@ class Service:
         return process
 
     def __enter__(self) -> "Service":
-        self.process = self.spawn()
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+        while True:
+            self.process = self.spawn()
+            try:
+                self._wait_until_ready()
+            except PortTakenError:
+                self.stop()
+                self._log.write_text("")
+                self.listen_on(free_port())
+            except BaseException:
+                self.stop()
+                raise
+            else:
+                return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
@@ -112,9 +126,8 @@ class Service:
         deadline = time.monotonic() + START_DEADLINE
         while probe not in self.log():
             if self.process.poll() is not None:
-                raise RuntimeError(
-                    f"{self.name} ended with status {self.process.returncode} at its start:\n{self.tail()}"
-                )
+                kind = PortTakenError if "already in use" in self.log() else RuntimeError
+                raise kind(f"{self.name} ended with status {self.process.returncode} at its start:\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} was not ready after {START_DEADLINE:.0f} s:\n{self.tail()}")
             try:
