@@ -80,12 +80,16 @@ class Target:
     def ask(self, state: str, sent: bytes) -> Response | str:
         """Return what an instance answers to a request, or why there is no answer; each is asked once and kept."""
         if (state, sent) not in self.answers:
-            address = self.find(state).address
-            try:
-                self.answers[state, sent] = exchange(address, self.fill(sent, address), self.deadline)
-            except NO_ANSWER as error:
-                self.answers[state, sent] = f"no answer: {error!r}"
+            self.answers[state, sent] = self.send(state, sent)
         return self.answers[state, sent]
+
+    def send(self, state: str, sent: bytes, patience: float = DEADLINE) -> Response | str:
+        """Return what an instance answers to a request now, in as many seconds, or why there is no answer."""
+        address = self.find(state).address
+        try:
+            return exchange(address, self.fill(sent, address), min(patience, self.deadline))
+        except NO_ANSWER as error:
+            return f"no answer: {error!r}"
 
     def fill(self, sent: bytes, address: Address) -> bytes:
         """Put this target's names and secrets into what a case sends."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import psutil
 from target import Instance, NotCheckedError, Target
-from wire import DEADLINE, NO_ANSWER, Address, Response, conversation, exchange, request, respond
+from wire import DEADLINE, NO_ANSWER, Response, conversation, exchange, request, respond
 
 RIGHT = b"<header>: <secret>"
 MEGABYTE = 1_000_000
@@ -95,9 +95,8 @@ def body_is_no_request(target: Target) -> Finding:
 
 def last_request_shows(target: Target, log: Callable[[], str]) -> bool:
     """Make a request, and return whether the log shows it."""
-    address, last = target.find("configured").address, f"/last-{secrets.token_hex(8)}"
-    with suppress(*NO_ANSWER):
-        exchange(address, target.fill(request(last), address))
+    last = f"/last-{secrets.token_hex(8)}"
+    target.send("configured", request(last))
     return wait_until(lambda: last in log(), target.deadline)
 
 
@@ -112,10 +111,9 @@ def find_log(target: Target) -> Callable[[], str] | None:
 
 def log_after(target: Target, *sent: bytes) -> str:
     """Return the logs, once one of them shows a request that was made after these."""
-    log, address = find_log(target), target.find("configured").address
+    log = find_log(target)
     for one in sent:
-        with suppress(*NO_ANSWER):
-            exchange(address, target.fill(one, address))
+        target.send("configured", one)
     if not log or not last_request_shows(target, log):
         raise NotCheckedError("It needs a log with a line for each request, and this one does not show the last.")
     return target.logs()
@@ -216,13 +214,8 @@ def pour(target: Target, kind: str, between: Callable[[], None]) -> int:
 
 def answered(target: Target, patience: float = DEADLINE) -> bool:
     """Return whether another client is answered, in as many seconds."""
-    address = target.find("crowded").address
-    try:
-        return (
-            exchange(address, target.fill(request("<protected>"), address), min(patience, target.deadline)).status < 500
-        )
-    except NO_ANSWER:
-        return False
+    got = target.send("crowded", request("<protected>"), patience)
+    return isinstance(got, Response) and got.status < 500
 
 
 def endless(kind: str) -> Callable[[Target], Finding]:
@@ -313,20 +306,19 @@ def supervised(target: Target) -> tuple[Instance, Path, set[int]]:
     return instance, instance.folder, workers(instance)
 
 
-def refusal(target: Target, address: Address, secret: str) -> str | None:
+def refusal(target: Target, secret: str) -> str | None:
     """Return why a secret is not let in, or None where it is."""
-    try:
-        got = exchange(address, target.fill(request("<protected>", b"<header>: " + os.fsencode(secret)), address))
-    except NO_ANSWER as error:
-        return repr(error)
+    got = target.send("files", request("<protected>", b"<header>: " + os.fsencode(secret)))
+    if isinstance(got, str):
+        return got
     return None if got.status == 200 else str(got.status)
 
 
 class Gateway:
     """Clients that send request after request, each on a connection of its own, with the secret of the moment."""
 
-    def __init__(self, target: Target, address: Address, secret: str) -> None:
-        self.target, self.address, self.secret = target, address, secret
+    def __init__(self, target: Target, secret: str) -> None:
+        self.target, self.secret = target, secret
         self.sent = [0] * CLIENTS
         self.lost: list[str] = []
         self.ended = threading.Event()
@@ -334,7 +326,7 @@ class Gateway:
     def client(self, number: int) -> None:
         """Send requests until the end."""
         while not self.ended.wait(0.05):
-            lost = refusal(self.target, self.address, self.secret)
+            lost = refusal(self.target, self.secret)
             self.lost += [lost] if lost else []
             self.sent[number] += 1
 
@@ -346,9 +338,9 @@ class Gateway:
 
 
 @contextmanager
-def gateway(target: Target, address: Address, secret: str) -> Iterator[Gateway]:
+def gateway(target: Target, secret: str) -> Iterator[Gateway]:
     """Keep a gateway busy for as long as the block lasts."""
-    busy = Gateway(target, address, secret)
+    busy = Gateway(target, secret)
     with ThreadPoolExecutor() as pool:
         clients = [pool.submit(busy.client, number) for number in range(CLIENTS)]
         try:
@@ -367,7 +359,7 @@ def rotate(target: Target, counts: Callable[[Instance], None]) -> Finding:
     put(previous, None)
     put(current, old)
     pause(SETTLED)
-    with gateway(target, instance.address, old) as busy:
+    with gateway(target, old) as busy:
         put(previous, old)
         put(current, new)
         counts(instance)
@@ -376,7 +368,7 @@ def rotate(target: Target, counts: Callable[[Instance], None]) -> Finding:
         counts(instance)
         busy.switch(new)
     problems = [f"{len(busy.lost)} of {sum(busy.sent)} requests are lost: {busy.lost[:3]}"] * bool(busy.lost)
-    if not wait_until(lambda: refusal(target, instance.address, old) is not None, target.deadline):
+    if not wait_until(lambda: refusal(target, old) is not None, target.deadline):
         problems.append("the old secret is still accepted")
     return Finding(problems, f"{sum(busy.sent)} requests were sent, {len(busy.lost)} were lost")
 
@@ -415,7 +407,7 @@ def worker_killed(target: Target) -> Finding:
     problems = []
     if not wait_until(lambda: len(now := workers(instance)) >= len(before) and now != before, target.deadline):
         problems.append("it is not replaced")
-    if not wait_until(lambda: refusal(target, instance.address, target.secret) is None, target.deadline):
+    if not wait_until(lambda: refusal(target, target.secret) is None, target.deadline):
         problems.append("the service does not answer")
     return Finding(problems, f"workers before {sorted(before)}, after {sorted(workers(instance))}")
 
