@@ -15,27 +15,52 @@ UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
 INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
 SUITE := .venv/tests/bin
+MANAGE := $(PYTHON) shared/gateway/manage.py
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) test $(APPS:%=test-%) contract check report lint format sync lock clean
+.PHONY: help run $(APPS:%=run-%) gateway up down key revoke rotate test $(APPS:%=test-%) test-stack contract check report lint format sync \
+	lock clean setup
 
 help: # list the targets
-	@awk -F ' # ' '/^[a-z]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
+	@awk -F ' # ' '/^[a-z-]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
 		/^\$$\(APPS:%=[a-z]+-%\):/ { match($$1, /[a-z]+-/); printf "  make %-12s %s\n", substr($$1, RSTART, RLENGTH) "<app>", $$2 }' Makefile
 	@echo "  where <app> is one of: $(APPS)"
 
-$(APPS:%=run-%): run-%: .venv/%/$(INSTALLED) .env # serve one app
+$(APPS:%=run-%): run-%: .venv/%/$(INSTALLED) setup # serve one app
 	@shared/run.sh $* $(port_$*)
 
-run: $(ENVS) .env # serve all five at once; Ctrl-C ends them
+run: $(ENVS) setup # serve all five at once; Ctrl-C ends them
 	@$(MAKE) PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
+
+gateway: setup # the gateway in front of `make run`, with a local haproxy
+	@exec $(MANAGE) serve $(foreach app,$(APPS),$(app)=$(port_$(app)))
+
+up: setup # the gateway and all five in Docker; prints a curl line
+	@docker compose version >/dev/null || { echo "This needs Docker with Compose v2; \`make run\` and \`make gateway\` need none."; exit 1; }
+	docker compose up --build --detach --wait
+	@$(MANAGE) curl
+
+down: # end what `make up` began
+	docker compose down
+
+key: setup # make an API key: NAME=acme; it is printed once
+	@$(MANAGE) add '$(NAME)'
+
+revoke: # take it away: NAME=acme
+	@$(MANAGE) revoke '$(NAME)'
+
+rotate: # put a new secret in the place of the old one, while everything runs
+	@$(MANAGE) rotate
 
 test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and put the contract to it
 	$(SUITE)/pytest
 
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app
 	$(SUITE)/pytest --app $*
+
+test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker
+	$(SUITE)/pytest tests/stack.py
 
 contract: .venv/tests/$(INSTALLED) # list the contract, case by case
 	@$(SUITE)/python tests/check.py --list
@@ -71,7 +96,7 @@ lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 		pyproject.toml --output-file requirements.txt) || exit; done
 	$(UV) pip compile $(LOCK) --group tests --output-file tests/requirements.txt
 
-clean: # remove the environments, caches and reports; .env stays
+clean: # remove the environments, caches and reports; .env and .secrets stay
 	rm -rf .venv .*_cache .hypothesis build
 	find apps shared tests -name __pycache__ -exec rm -rf {} +
 
@@ -79,9 +104,8 @@ clean: # remove the environments, caches and reports; .env stays
 	$(PYTHON) -m venv .venv/uv
 	.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 
-.env:
-	@umask 077 && $(PYTHON) -c 'import secrets; print("SHARED_SECRET=" + secrets.token_urlsafe(32))' >$@
-	@echo "Wrote .env with a fresh secret."
+setup:
+	@$(MANAGE) setup
 
 .venv/tests/$(INSTALLED): tests/requirements.txt
 $(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt

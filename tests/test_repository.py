@@ -1,5 +1,6 @@
 """What holds the repository together: copies that are copies, folders that are whole, documents that tell the truth."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -27,8 +28,8 @@ def test_an_app_folder_holds_what_it_needs_and_nothing_else(app: str) -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     command = " ".join(start_command(ROOT / "apps" / app))
-    names = {"README.md", "app.py", "pyproject.toml", "requirements.txt", "shared_secret.py", SERVERS[command]}
-    assert {path.removeprefix(f"apps/{app}/") for path in tracked} == names
+    names = {"Dockerfile", "README.md", "app.py", "pyproject.toml", "requirements.txt", "shared_secret.py"}
+    assert {path.removeprefix(f"apps/{app}/") for path in tracked} == {*names, SERVERS[command]}
 
 
 def test_readmes_give_the_start_command_of_the_app(app: str) -> None:
@@ -37,6 +38,16 @@ def test_readmes_give_the_start_command_of_the_app(app: str) -> None:
     assert re.search(
         rf"^\.venv/bin/{re.escape(command)}$", (ROOT / "apps" / app / "README.md").read_text(), re.MULTILINE
     )
+
+
+def test_dockerfiles_differ_in_the_start_command_alone() -> None:
+    """Each gives that of its app, and all else is the same."""
+    rest = set()
+    for app in APPS:
+        *lines, last = (ROOT / "apps" / app / "Dockerfile").read_text().splitlines()
+        assert last == f"CMD {json.dumps(start_command(ROOT / 'apps' / app))}"
+        rest.add(tuple(lines))
+    assert len(rest) == 1
 
 
 def test_top_level() -> None:

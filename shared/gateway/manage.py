@@ -1,0 +1,226 @@
+"""The gateway's keys and secret, also while it runs: `make up`, `make gateway`, `make key`, `make revoke`, `make rotate`.
+
+All of it is in .secrets/: what the origins accept, `shared_secret` and `shared_secret_previous`; what the gateway sends,
+`sent.map`; and its consumers, `keys.map`. Files are changed in place, because Compose mounts each file and not its name.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER, CONFIG, ENV = ROOT / ".secrets", ROOT / "shared" / "gateway" / "haproxy.cfg", ROOT / ".env"
+CURRENT, PREVIOUS, SENT, KEYS = "shared_secret", "shared_secret_previous", "sent.map", "keys.map"
+SOCKET = "admin.sock"
+PREFIX = "ogk_"  # of every key, so that a leaked one is recognised
+SETTLED = 5.0  # seconds after which a changed secret counts everywhere, for requests under way too
+THROUGH_BASH = 'address=${ADMIN#*@}; exec 3<>"/dev/tcp/${address%:*}/${address#*:}"; cat >&3; cat <&3'
+
+
+def read(name: str) -> str:
+    """Return what a file says, without the white space around it."""
+    return Path(name).read_text().strip()
+
+
+def write(name: str, text: str) -> None:
+    """Change a file in place: in one write, so that nobody finds it empty, and then to its length."""
+    file = os.open(name, os.O_WRONLY | os.O_CREAT, 0o644)
+    with os.fdopen(file, "wb", buffering=0) as new:
+        os.fchmod(file, 0o644)  # the users in the containers are others; who is not in one cannot enter the folder
+        data = f"{text}\n".encode() if text else b""
+        new.write(data.ljust(os.fstat(file).st_size, b"\n"))
+        new.truncate(len(data))
+
+
+def setup() -> None:
+    """Make what is not there yet: .env and a secret, which the origins accept and the gateway sends."""
+    if not Path(CURRENT).exists():
+        Path(SENT).unlink(missing_ok=True)
+        write(CURRENT, secrets.token_urlsafe(32))
+        print(f"Wrote {FOLDER.name}/ with a fresh secret.")
+    for name, text in ((SENT, f"secret {read(CURRENT)}"), (PREVIOUS, ""), (KEYS, "")):
+        if not Path(name).exists():
+            write(name, text)
+    if not ENV.exists():
+        ENV.write_text(
+            f"SHARED_SECRET_FILE=./{FOLDER.name}/{CURRENT}\n"
+            f"SHARED_SECRET_PREVIOUS_FILE=./{FOLDER.name}/{PREVIOUS}\n"
+            "GATEWAY_PORT=8080\n"
+        )
+        print("Wrote .env.")
+
+
+def port() -> str:
+    """Return the gateway's port."""
+    found = re.search(r"^GATEWAY_PORT=(\d+)$", ENV.read_text(), re.MULTILINE)
+    return os.environ.get("GATEWAY_PORT") or (found[1] if found else sys.exit("Add GATEWAY_PORT=8080 to .env."))
+
+
+def through_socket(commands: str) -> str:
+    """Give commands to the gateway of `make gateway`, and return what it says (HAProxy management guide, 9.3)."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(SOCKET)
+        connection.sendall(commands.encode())
+        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+def through_compose(commands: str) -> str:
+    """Give commands to the gateway of `docker compose up`, whose admin socket nothing outside its container reaches."""
+    command = ["docker", "compose", "exec", "-T", "gateway", "bash", "-c", THROUGH_BASH]
+    return subprocess.run(command, cwd=ROOT, input=commands, capture_output=True, text=True, check=True).stdout
+
+
+def running() -> list[Callable[[str], str]]:
+    """Return the ways to every gateway that runs."""
+    found = []
+    try:
+        through_socket("show version\n")
+        found.append(through_socket)
+    except OSError:  # none is there
+        pass
+    if shutil.which("docker"):
+        command = ["docker", "compose", "ps", "--quiet", "gateway"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if listed.stdout.strip():
+            found.append(through_compose)
+        elif listed.returncode:
+            print(f"If a gateway runs in Docker, restart it: {listed.stderr.strip()}", file=sys.stderr)
+    return found
+
+
+def tell(ask: Callable[[str], str], commands: str, expected: str = "") -> str:
+    """Give commands to one gateway, and return its answer; anything but the expected answer is an error."""
+    answer = ask(commands).strip()
+    if not re.fullmatch(expected, answer):
+        sys.exit(f"The gateway that runs did not do it: restart it. It says: {answer}")
+    return answer
+
+
+def consumers() -> dict[str, str]:
+    """Return the SHA-256 of every key, by the name of its consumer."""
+    return {name: digest for digest, name in (line.split() for line in read(KEYS).splitlines())}
+
+
+def write_consumers(known: dict[str, str]) -> None:
+    """Store the consumers, one line each."""
+    write(KEYS, "\n".join(f"{digest} {name}" for name, digest in known.items()))
+
+
+def add(name: str) -> None:
+    """Make a key, and print it this once."""
+    known = consumers()
+    if name in known:
+        sys.exit(f"{name} has a key, which is not stored: `make revoke NAME={name}` first, or use another name.")
+    key = PREFIX + secrets.token_urlsafe(32)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    write_consumers({**known, name: digest})
+    for ask in running():
+        tell(ask, f"add map {KEYS} {digest} {name}\n")
+    print(f"The key of {name}, which is shown only now: {key}")
+    print_curl(key)
+
+
+def revoke(name: str) -> None:
+    """Take a consumer's key away."""
+    known = consumers()
+    if name not in known:
+        sys.exit(f"{name} has no key. These have one: {' '.join(known) or 'none'}")
+    digest = known.pop(name)
+    write_consumers(known)
+    for ask in running():
+        tell(ask, f"del map {KEYS} {digest}\n", r"|Key not found\.")
+    print(f"Revoked the key of {name}.")
+
+
+def rotate() -> None:
+    """Put a fresh secret in the place of the old one, under way; after an interruption it goes on where it was."""
+    if read(SENT) == f"secret {read(CURRENT)}":
+        write(PREVIOUS, read(CURRENT))
+        write(CURRENT, secrets.token_urlsafe(32))
+    print("The origins accept the old secret and the new one.", flush=True)
+    time.sleep(SETTLED)
+    for ask in running():
+        version = tell(ask, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
+        tell(ask, f"add map @{version} {SENT} <<\nsecret {read(CURRENT)}\n\n")
+        tell(ask, f"commit map @{version} {SENT}\n")
+    write(SENT, f"secret {read(CURRENT)}")
+    print("The gateway sends the new one.", flush=True)
+    time.sleep(SETTLED)
+    write(PREVIOUS, "")
+    print("The origins accept the new one alone.")
+
+
+def serve(origins: list[str]) -> None:
+    """Become the gateway in front of origins on this machine; each is `name=port`."""
+    haproxy = shutil.which("haproxy")
+    if not haproxy:
+        sys.exit("There is no haproxy here: `apt install haproxy`, `brew install haproxy`, or use `make up`.")
+    print(f"gateway on http://127.0.0.1:{port()}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
+    where = {name.upper(): f"127.0.0.1:{number}" for name, number in (origin.split("=") for origin in origins)}
+    here = {"HOST": "127.0.0.1", "PORT": port(), "FILES": ".", "ADMIN": SOCKET, "REPLICAS": "1"}
+    os.execve(haproxy, ["haproxy", "-f", str(CONFIG)], {**os.environ, **here, **where})
+
+
+def print_curl(key: str = "") -> None:
+    """Print a command that makes a request through the gateway."""
+    line = f"curl -i http://127.0.0.1:{port()}/falcon/protected -H 'Authorization: Bearer {key or 'KEY'}'"
+    print(line if key else f"{line}\nwhere KEY is one of those that you were shown; `make key NAME=...` makes another.")
+
+
+def curl() -> None:
+    """Print a curl line that works; the first time, make the key for it."""
+    if consumers():
+        print_curl()
+    else:
+        add("first")
+
+
+def consumer(name: str) -> str:
+    """Return the name of a consumer, or refuse what is none."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise argparse.ArgumentTypeError("letters, digits, `.`, `_` and `-` say whose key it is: NAME=acme")
+    return name
+
+
+def main() -> None:
+    """Do what a command line says; an error ends it with a status that is not 0."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for function, usage in (
+        (setup, "make up"),
+        (curl, "make up"),
+        (add, "make key NAME=acme"),
+        (revoke, "make revoke NAME=acme"),
+        (rotate, "make rotate"),
+        (serve, "make gateway"),
+    ):
+        command = commands.add_parser(function.__name__, usage=usage, prog=usage)
+        command.set_defaults(function=function)
+        if function in (add, revoke):
+            command.add_argument("name", type=consumer)
+        elif function is serve:
+            command.add_argument("origins", nargs="+")
+    options = vars(parser.parse_args())
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    os.chdir(FOLDER)  # the name of a socket is short
+    with Path(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one after the other
+        function = options.pop("function")
+        function(**options)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted.")
