@@ -78,7 +78,7 @@ report: .venv/tests/$(INSTALLED) $(ENVS) # put the contract to every app, write 
 lint: .venv/tests/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
 	$(SUITE)/ruff format --check
 	$(SUITE)/ruff check
-	$(SUITE)/mypy shared/shared_secret.py tests
+	$(SUITE)/mypy shared/shared_secret.py shared/gateway/manage.py tests
 	for app in $(APPS); do $(SUITE)/mypy --python-executable .venv/$$app/bin/python apps/$$app || exit; done
 	$(SUITE)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 

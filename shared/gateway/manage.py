@@ -1,7 +1,7 @@
-"""The gateway's keys and secret, also while it runs: `make up`, `make gateway`, `make key`, `make revoke`, `make rotate`.
+"""The gateway's keys and secret, also while it runs: make up, make gateway, make key, make revoke, make rotate.
 
-All of it is in .secrets/: what the origins accept, `shared_secret` and `shared_secret_previous`; what the gateway sends,
-`sent.map`; and its consumers, `keys.map`. Files are changed in place, because Compose mounts each file and not its name.
+All of it is in .secrets/: what the origins accept, `shared_secret` and `shared_secret_previous`; what the gateway
+sends, `sent.map`; and its consumers, `keys.map`. Files are changed in place: Compose mounts each file, not its name.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def through_compose(commands: str) -> str:
 
 def running() -> list[Callable[[str], str]]:
     """Return the ways to every gateway that runs."""
-    found = []
+    found: list[Callable[[str], str]] = []
     try:
         through_socket("show version\n")
         found.append(through_socket)
