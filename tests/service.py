@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import requests
 from target import Instance
@@ -102,7 +103,7 @@ class Service:
             spawned.append(process)
         return process
 
-    def __enter__(self) -> "Service":
+    def __enter__(self) -> Self:
         while True:
             self.process = self.spawn()
             try:

@@ -70,11 +70,12 @@ def request(
 def send(connection: socket.socket, sent: bytes) -> None:
     """Send bytes until something comes back: who refuses early ends the connection, and the answer with it."""
     rest = memoryview(sent)
-    readable = [] if isinstance(connection, ssl.SSLSocket) else [connection]  # TLS has more to read than answers
+    readable = 0 if isinstance(connection, ssl.SSLSocket) else select.POLLIN  # TLS has more to read than answers
+    ready = select.poll()
+    ready.register(connection, readable | select.POLLOUT)
     with suppress(OSError):
         while rest:
-            come, ready, _ = select.select(readable, [connection], [], DEADLINE)
-            if come or not ready:
+            if [event for _, event in ready.poll(1000 * DEADLINE)] != [select.POLLOUT]:
                 return
             rest = rest[connection.send(rest[:16_384]) :]
 

@@ -162,12 +162,16 @@ def rotate() -> None:
 
 def serve(origins: list[str]) -> None:
     """Become the gateway in front of origins on this machine; each is `name=port`."""
-    haproxy = shutil.which("haproxy")
+    haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if not haproxy:
         sys.exit("There is no haproxy here: `apt install haproxy`, `brew install haproxy`, or use `make up`.")
+    try:
+        socket.create_server(("127.0.0.1", int(port()))).close()  # a second HAProxy would share the port with the first
+    except (OSError, OverflowError) as error:
+        sys.exit(f"Cannot listen on 127.0.0.1:{port()}: {error}")
     print(f"gateway on http://127.0.0.1:{port()}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
     where = {name.upper(): f"127.0.0.1:{number}" for name, number in (origin.split("=") for origin in origins)}
-    here = {"HOST": "127.0.0.1", "PORT": port(), "FILES": ".", "ADMIN": SOCKET, "REPLICAS": "1"}
+    here = {"HOST": "127.0.0.1", "PORT": port(), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
     os.execve(haproxy, ["haproxy", "-f", str(CONFIG)], {**os.environ, **here, **where})
 
 
