@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import requests
+from contract import CASES
 from service import APPS, ROOT, Service
+from target import Instance, NotCheckedError, Target
 from wire import DEADLINE, NO_ANSWER, Address, Response, exchange, request
 
 HAPROXY = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
@@ -207,6 +209,31 @@ def busy(url: str, key: str) -> Iterator[Busy]:
             clients.ended.set()
     for each in running:
         each.result()
+
+
+def is_problem(got: Response | None, status: int) -> None:
+    """Check that an answer is a denial or an error as RFC 9457 has it, which nobody stores."""
+    assert got
+    assert (got.status, got.headers["Content-Type"]) == (status, "application/problem+json"), got
+    assert got.json()["status"] == status
+    assert got.json()["title"]
+    assert got.headers["Cache-Control"] == "no-store"
+
+
+OTHER_STATES = ("config", "rotate", "stop")  # groups of cases for which it would have to be started in other ways
+OWN_WORDS = "errors/words"  # it says what a client can do, and the contract what an origin misses
+CHECKABLE = [case for case in CASES if case.group not in OTHER_STATES and case.name != OWN_WORDS]
+
+
+def as_target(gateway: Instance, key: str) -> Target:
+    """Return a gateway as what the contract can be put to: a service that answers only who has a key."""
+
+    def find(state: str) -> Instance:
+        if state in ("configured", "behind-proxy", "crowded"):
+            return gateway
+        raise NotCheckedError(f"The gateway has no state {state}.")
+
+    return Target("gateway", find, f"Bearer {key}", header="Authorization", protected="/falcon/protected")
 
 
 # Forging

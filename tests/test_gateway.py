@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from case import Case
 from conftest import parameters
-from contract import CASES
 from gateway import (
     ATTEMPTS,
+    CHECKABLE,
     HAPROXY,
     KEY,
     Edit,
@@ -28,20 +27,21 @@ from gateway import (
     Origin,
     Relay,
     as_it_is,
+    as_target,
     busy,
     forged,
     gateway_before,
     get,
+    is_problem,
     post,
 )
 from service import APPS, ROOT, STOP_DEADLINE, Service, start_command
-from target import NotCheckedError, Target
+from target import Target
 from wire import DEADLINE, NO_ANSWER, Address, Response, exchange, request, respond, send
 
 pytestmark = pytest.mark.skipif(
     not HAPROXY, reason="These need haproxy: `apt install haproxy` or `brew install haproxy`."
 )
-PROBLEM = "application/problem+json"
 SLOW = 500  # clients
 
 Start = Callable[..., AbstractContextManager[tuple[Gateway, Origin]]]
@@ -117,15 +117,6 @@ def start(ready: tuple[Gateway, Origin], tmp_path: Path) -> Start:
                 yield both
 
     return start
-
-
-def is_problem(got: Response | None, status: int) -> None:
-    """Check that an answer is a denial or an error as RFC 9457 has it, which nobody stores."""
-    assert got
-    assert (got.status, got.headers["Content-Type"]) == (status, PROBLEM), got
-    assert got.json()["status"] == status
-    assert got.json()["title"]
-    assert got.headers["Cache-Control"] == "no-store"
 
 
 def lines(came: bytes) -> tuple[str, dict[str, list[str]]]:
@@ -743,11 +734,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield gateway, origins
 
 
-OTHER_STATES = ("config", "rotate", "stop")  # groups of cases for which it would have to be started in other ways
-OWN_WORDS = "errors/words"  # it says what a client can do, and the contract what an origin misses
-CHECKABLE = [case for case in CASES if case.group not in OTHER_STATES and case.name != OWN_WORDS]
-
-
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CHECKABLE])
 def test_contract_through_the_gateway(case: Case, target: Target) -> None:
     """The gateway is a service that answers only who has a key, and that is what the contract is about."""
@@ -759,15 +745,8 @@ def test_contract_through_the_gateway(case: Case, target: Target) -> None:
 
 @pytest.fixture(scope="module")
 def target(system: System) -> Target:
-    """Give the gateway as what the contract can be put to: its secret is a key."""
-    gateway, _ = system
-
-    def find(state: str) -> Any:
-        if state in ("configured", "behind-proxy", "crowded"):
-            return gateway.instance()
-        raise NotCheckedError(f"The gateway has no state {state}.")
-
-    return Target("gateway", find, f"Bearer {gateway.key()}", header="Authorization", protected="/falcon/protected")
+    """Give the gateway as what the contract can be put to."""
+    return as_target(system[0].instance(), system[0].key())
 
 
 def test_origins_that_are_down(system: System) -> None:
