@@ -405,7 +405,8 @@ def worker_killed(target: Target) -> Finding:
     put(folder / "current", target.secret)
     psutil.Process(min(before)).kill()
     problems = []
-    if not wait_until(lambda: len(now := workers(instance)) >= len(before) and now != before, target.deadline):
+    patience = 3 * target.deadline  # a supervisor that was just asking it waits for the answer first
+    if not wait_until(lambda: len(now := workers(instance)) >= len(before) and now != before, patience):
         problems.append("it is not replaced")
     if not wait_until(lambda: refusal(target, target.secret) is None, target.deadline):
         problems.append("the service does not answer")
