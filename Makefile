@@ -47,10 +47,10 @@ down: # end what `make up` began
 key: setup # make an API key: NAME=acme; it is printed once
 	@$(MANAGE) add '$(NAME)'
 
-revoke: # take it away: NAME=acme
+revoke: setup # take it away: NAME=acme
 	@$(MANAGE) revoke '$(NAME)'
 
-rotate: # put a new secret in the place of the old one, while everything runs
+rotate: setup # put a new secret in the place of the old one, while everything runs
 	@$(MANAGE) rotate
 
 test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and put the contract to it

