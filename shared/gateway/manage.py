@@ -95,7 +95,7 @@ def running() -> list[Callable[[str], str]]:
     try:
         through_socket("show version\n")
         found.append(through_socket)
-    except OSError:  # none is there
+    except (FileNotFoundError, ConnectionRefusedError):  # none is there
         pass
     if shutil.which("docker"):
         command = ["ps", "--quiet", "gateway"]
