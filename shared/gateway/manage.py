@@ -97,9 +97,8 @@ def running() -> list[Callable[[str], str]]:
         found.append(through_socket)
     except (FileNotFoundError, ConnectionRefusedError):  # none is there
         pass
-    if shutil.which("docker"):
-        command = ["ps", "--quiet", "gateway"]
-        listed = compose(command)
+    if shutil.which("docker") and not compose(["version"]).returncode:
+        listed = compose(["ps", "--quiet", "gateway"])
         if listed.stdout.strip():
             found.append(through_compose)
         elif listed.returncode:
