@@ -1,6 +1,7 @@
 """The services that the tests talk to: each started once in each state that a test needs, and stopped at the end."""
 
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -37,6 +38,7 @@ FAULTS = {  # what stands there in a copy
     "slow": f"(print('in flight', flush=True), __import__('time').sleep(2), {WORKS})[2]",
     "slow-async": f"(print('in flight', flush=True), await __import__('asyncio').sleep(2), {WORKS})[2]",
 }
+FILES = 4096  # that may be open at once
 RESULTS = pytest.StashKey[Results]()
 IN_THE_BACKGROUND = ("load", "rotate", "stop")  # groups of cases that take long, most of it waiting
 
@@ -65,6 +67,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     os.environ["NO_PROXY"] = "127.0.0.1"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:  # hundreds of clients at once
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
     config.stash[RESULTS] = {}
 
 

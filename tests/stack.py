@@ -137,9 +137,11 @@ def inside(stack: Stack) -> Iterator[dict[str, str]]:
         command = ["docker", "run", "--rm", "--network", f"{stack.project}_origins", "--env", "SHARED_SECRET"]
         return stack.run(*command, tag, "--url", f"http://{app}:8000", SHARED_SECRET=secret)
 
-    with ThreadPoolExecutor(2) as pool:
-        yield dict(zip(APPS, pool.map(check, APPS), strict=True))
-    stack.run("docker", "image", "rm", "--force", tag)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            yield dict(zip(APPS, pool.map(check, APPS), strict=True))
+    finally:
+        stack.run("docker", "image", "rm", "--force", tag)
 
 
 def test_contract_inside_the_network(app: str, inside: dict[str, str]) -> None:
@@ -161,9 +163,10 @@ def test_no_origin_is_reached_past_the_gateway(stack: Stack) -> None:
     outsider = stack.run("docker", "run", "--detach", "--rm", "python:3.13-slim", "python3", "-c", SERVE).strip()
     try:
         (outside,) = json.loads(stack.run("docker", "inspect", outsider))
+        elsewhere = outside["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
         addresses = {name: each["NetworkSettings"]["Networks"][origins]["IPAddress"] for name, each in told.items()}
-        assert stack.python("bridge", CONNECT, outside["NetworkSettings"]["IPAddress"]) == 0  # it can be reached
-        assert stack.python(origins, CONNECT, outside["NetworkSettings"]["IPAddress"]) != 0  # but not from there
+        assert stack.python("bridge", CONNECT, elsewhere) == 0  # it can be reached
+        assert stack.python(origins, CONNECT, elsewhere) != 0  # but not from there
         for app in APPS:
             assert set(told[app]["NetworkSettings"]["Networks"]) == {origins}
             assert stack.python(origins, CONNECT, addresses[app]) == 0
@@ -181,7 +184,7 @@ def test_containers_can_do_little(stack: Stack) -> None:
         assert host["CapDrop"] == ["ALL"], name
         assert host["SecurityOpt"] == ["no-new-privileges:true"], name
         assert host["Init"], name
-        assert 0 < host["Memory"] <= 512 * 1024**2, name
+        assert 0 < host["Memory"] < 2**30, name
         assert told["Config"]["User"] not in ("", "0", "root"), name
         assert told["State"]["Health"]["Status"] == "healthy", name
         assert not {"sh", "bash", "-c"} & {*(told["Config"]["Cmd"] or ()), *(told["Config"]["Entrypoint"] or ())}, name

@@ -22,6 +22,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER, CONFIG, ENV = ROOT / ".secrets", ROOT / "shared" / "gateway" / "haproxy.cfg", ROOT / ".env"
 CURRENT, PREVIOUS, SENT, KEYS = "shared_secret", "shared_secret_previous", "sent.map", "keys.map"
+SETTINGS = {
+    "SHARED_SECRET_FILE": f"./{FOLDER.name}/{CURRENT}",
+    "SHARED_SECRET_PREVIOUS_FILE": f"./{FOLDER.name}/{PREVIOUS}",
+    "GATEWAY_PORT": "8080",
+}
 SOCKET = "admin.sock"
 PREFIX = "ogk_"  # of every key, so that a leaked one is recognised
 PATIENCE = 60.0  # seconds that a gateway has to answer a command
@@ -30,8 +35,8 @@ THROUGH_BASH = 'address=${ADMIN#*@}; exec 3<>"/dev/tcp/${address%:*}/${address#*
 
 
 def read(name: str) -> str:
-    """Return what a file says, without the white space around it."""
-    return Path(name).read_text().strip()
+    """Return what a file says, without the white space around it; nothing where there is no file."""
+    return Path(name).read_text("utf-8", "surrogateescape").strip() if Path(name).exists() else ""
 
 
 def write(name: str, text: str) -> None:
@@ -39,33 +44,34 @@ def write(name: str, text: str) -> None:
     file = os.open(name, os.O_WRONLY | os.O_CREAT, 0o644)
     with os.fdopen(file, "wb", buffering=0) as new:
         os.fchmod(file, 0o644)  # the users in the containers are others; who is not in one cannot enter the folder
-        data = f"{text}\n".encode() if text else b""
+        data = f"{text}\n".encode("utf-8", "surrogateescape") if text else b""
         new.write(data.ljust(os.fstat(file).st_size, b"\n"))
         new.truncate(len(data))
 
 
 def setup() -> None:
     """Make what is not there yet: .env and a secret, which the origins accept and the gateway sends."""
-    if not Path(CURRENT).exists():
-        Path(SENT).unlink(missing_ok=True)
+    if not read(CURRENT):
         write(CURRENT, secrets.token_urlsafe(32))
+        write(SENT, f"secret {read(CURRENT)}")
         print(f"Wrote {FOLDER.name}/ with a fresh secret.")
     for name, text in ((SENT, f"secret {read(CURRENT)}"), (PREVIOUS, ""), (KEYS, "")):
-        if not Path(name).exists():
-            write(name, text)
-    if not ENV.exists():
-        ENV.write_text(
-            f"SHARED_SECRET_FILE=./{FOLDER.name}/{CURRENT}\n"
-            f"SHARED_SECRET_PREVIOUS_FILE=./{FOLDER.name}/{PREVIOUS}\n"
-            "GATEWAY_PORT=8080\n"
-        )
-        print("Wrote .env.")
+        write(name, read(name) or text)
+    CONFIG.chmod(0o644)  # it is mounted too
+    before = ENV.read_text() if ENV.exists() else ""
+    missing = [f"{name}={value}\n" for name, value in SETTINGS.items() if not re.search(f"(?m)^{name}=", before)]
+    if missing:
+        ENV.write_text("".join([before and before.rstrip("\n") + "\n", *missing]))
+        print(f"Wrote {ENV.name}.")
 
 
-def port() -> str:
+def port() -> int:
     """Return the gateway's port."""
-    found = re.search(r"^GATEWAY_PORT=(\d+)$", ENV.read_text(), re.MULTILINE)
-    return os.environ.get("GATEWAY_PORT") or (found[1] if found else sys.exit("Add GATEWAY_PORT=8080 to .env."))
+    found = re.search(r"""(?m)^GATEWAY_PORT=["']?(.*?)["']?\s*$""", ENV.read_text())
+    told = os.environ.get("GATEWAY_PORT") or (found[1] if found else "")
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", told):
+        sys.exit(f"GATEWAY_PORT is {told!r}, which is no port: set it to 8080, say, in {ENV.name}.")
+    return int(told)
 
 
 def compose(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
@@ -89,20 +95,25 @@ def through_compose(commands: str) -> str:
     return compose(command, input=commands, check=True).stdout
 
 
-def running() -> list[Callable[[str], str]]:
-    """Return the ways to every gateway that runs."""
-    found: list[Callable[[str], str]] = []
+def local() -> list[Callable[[str], str]]:
+    """Return the way to the gateway of `make gateway`, if it runs."""
     try:
         through_socket("show version\n")
-        found.append(through_socket)
-    except (FileNotFoundError, ConnectionRefusedError):  # none is there
-        pass
+    except (FileNotFoundError, ConnectionRefusedError):
+        return []
+    return [through_socket]
+
+
+def running() -> list[Callable[[str], str]]:
+    """Return the ways to every gateway that runs."""
+    found = local()
     if shutil.which("docker") and not compose(["version"]).returncode:
         listed = compose(["ps", "--quiet", "gateway"])
-        if listed.stdout.strip():
-            found.append(through_compose)
-        elif listed.returncode:
-            print(f"If a gateway runs in Docker, restart it: {listed.stderr.strip()}", file=sys.stderr)
+        if listed.returncode and not found:
+            sys.exit(
+                f"Docker does not tell whether the gateway runs there; nothing is changed. {listed.stderr.strip()}"
+            )
+        found += [through_compose] * bool(listed.stdout.strip())
     return found
 
 
@@ -134,11 +145,11 @@ def add(name: str) -> None:
         sys.exit(f"{name} has a key, which is not stored: `make revoke NAME={name}` first, or use another name.")
     key = PREFIX + secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
+    for ask in running():
+        tell(ask, f"add map {KEYS} {digest} {name}\n")
     write_consumers({**known, name: digest})
     print(f"The key of {name}, which is shown only now: {key}")
     print_curl(key)
-    for ask in running():
-        tell(ask, f"add map {KEYS} {digest} {name}\n")
 
 
 def revoke(name: str) -> None:
@@ -147,26 +158,36 @@ def revoke(name: str) -> None:
     if name not in known:
         sys.exit(f"{name} has no key. These have one: {' '.join(known) or 'none'}")
     digest = known.pop(name)
-    write_consumers(known)
     for ask in running():
         tell(ask, f"del map {KEYS} {digest}\n", r"|Key not found\.")
+    write_consumers(known)
     print(f"Revoked the key of {name}.")
+
+
+def switch() -> None:
+    """Let every gateway that runs send the secret that the origins accept; without one it is an error."""
+    gateways = running()
+    if not gateways:
+        sys.exit("No gateway runs that could be told of a new secret: `make up` or `make gateway` first.")
+    for ask in gateways:
+        version = tell(ask, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
+        tell(ask, f"add map @{version} {SENT} <<\nsecret {read(CURRENT)}\n\n")
+        tell(ask, f"commit map @{version} {SENT}\n")
 
 
 def rotate() -> None:
     """Put a fresh secret in the place of the old one, under way; after an interruption it goes on where it was."""
     if read(SENT) == f"secret {read(CURRENT)}":
+        switch()  # which is what it sends already: it has to be there
         write(PREVIOUS, read(CURRENT))
         write(CURRENT, secrets.token_urlsafe(32))
     print("The origins accept the old secret and the new one.", flush=True)
     time.sleep(SETTLED)
-    for ask in running():
-        version = tell(ask, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
-        tell(ask, f"add map @{version} {SENT} <<\nsecret {read(CURRENT)}\n\n")
-        tell(ask, f"commit map @{version} {SENT}\n")
+    switch()
     write(SENT, f"secret {read(CURRENT)}")
     print("The gateway sends the new one.", flush=True)
     time.sleep(SETTLED)
+    switch()  # a gateway that was started meanwhile may have read the old one
     write(PREVIOUS, "")
     print("The origins accept the new one alone.")
 
@@ -176,13 +197,15 @@ def serve(origins: list[str]) -> None:
     haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if not haproxy:
         sys.exit("There is no haproxy here: `apt install haproxy`, `brew install haproxy`, or use `make up`.")
+    if local():
+        sys.exit("A gateway of this folder runs already, and a second one would take its admin socket.")
     try:
-        socket.create_server(("127.0.0.1", int(port()))).close()  # a second HAProxy would share the port with the first
+        socket.create_server(("127.0.0.1", port())).close()  # another HAProxy would share the port
     except (OSError, OverflowError) as error:
         sys.exit(f"Cannot listen on 127.0.0.1:{port()}: {error}")
     print(f"gateway on http://127.0.0.1:{port()}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
     where = {name.upper(): f"127.0.0.1:{number}" for name, number in (origin.split("=") for origin in origins)}
-    here = {"HOST": "127.0.0.1", "PORT": port(), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
+    here = {"HOST": "127.0.0.1", "PORT": str(port()), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
     os.execve(haproxy, ["haproxy", "-f", str(CONFIG)], {**os.environ, **here, **where})
 
 
