@@ -438,7 +438,7 @@ def rates(start: Start) -> None:
     query=instead("set-var(txn.path) path,", "set-var(txn.path) url,"),
     key_in_the_path=instead(",regsub(ogk_[A-Za-z0-9_-]+,ogk_...,g)", ""),
     cut=instead("log stdout len 8192", "log stdout"),
-    method=instead("method,bytes(0,50)", "method"),
+    method=instead("method,bytes(0,50)", "str(GET)"),
     key=instead('"client":"%ci"', '"client":"%[capture.req.hdr(0)]"'),
     not_json=instead("%[var(txn.path),json(utf8s),", "%[var(txn.path),"),
 )
