@@ -110,9 +110,7 @@ def running() -> list[Callable[[str], str]]:
     if shutil.which("docker") and not compose(["version"]).returncode:
         listed = compose(["ps", "--quiet", "gateway"])
         if listed.returncode and not found:
-            sys.exit(
-                f"Docker does not tell whether the gateway runs there; nothing is changed. {listed.stderr.strip()}"
-            )
+            sys.exit(f"Docker does not tell whether a gateway runs. Nothing was changed. {listed.stderr.strip()}")
         found += [through_compose] * bool(listed.stdout.strip())
     return found
 
@@ -121,7 +119,7 @@ def tell(ask: Callable[[str], str], commands: str, expected: str = "") -> str:
     """Give commands to one gateway, and return its answer; anything but the expected answer is an error."""
     answer = ask(commands).strip()
     if not re.fullmatch(expected, answer):
-        sys.exit(f"The gateway that runs did not do it: restart it. It says: {answer}")
+        sys.exit(f"The gateway was not told: run the command again when it answers. It says: {answer}")
     return answer
 
 
@@ -249,7 +247,8 @@ def main() -> None:
         elif function is serve:
             command.add_argument("origins", nargs="+")
     options = vars(parser.parse_args())
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    FOLDER.mkdir(exist_ok=True)
+    FOLDER.chmod(0o700)
     os.chdir(FOLDER)  # the name of a socket is short
     with Path(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one after the other
@@ -265,4 +264,5 @@ if __name__ == "__main__":
     except OSError as error:
         sys.exit(f"{error.filename or FOLDER}: {error.strerror or error}")
     except subprocess.SubprocessError as error:
-        sys.exit(f"The gateway in Docker was not told: restart it. {error} {getattr(error, 'stderr', '') or ''}")
+        told = getattr(error, "stderr", "") or error
+        sys.exit(f"The gateway in Docker was not told: run the command again when it answers. {told}")
