@@ -64,3 +64,13 @@ def test_readme_names_every_app() -> None:
         port = re.search(rf"^port_{app} := (\d+)$", makefile, re.MULTILINE)
         assert port
         assert f"| {port[1]} |" in readme
+
+
+def test_every_app_is_behind_the_gateway() -> None:
+    """In its configuration and in the stack, and nothing else is."""
+    config, stack = ((ROOT / name).read_text() for name in ("shared/gateway/haproxy.cfg", "docker-compose.yml"))
+    routed = re.search(r"acl origin path_reg \^/\((.+)\)/$", config, re.MULTILINE)
+    assert routed
+    assert set(routed[1].split("|")) == set(APPS)
+    assert set(re.findall(r"^backend (\w+)$", config, re.MULTILINE)) == {*APPS, "rates"}
+    assert set(re.findall(r"^    build: apps/(\w+)$", stack, re.MULTILINE)) == set(APPS)
