@@ -32,7 +32,7 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.folder, self.project = folder, f"origin-guard-{secrets.token_hex(4)}"
         self.environ = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if "MAKE" not in name},  # it changes what make says
             "COMPOSE_PROJECT_NAME": self.project,
             "GATEWAY_PORT": str(free_port()),
             "RATE": "1000000",
