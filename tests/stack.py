@@ -89,7 +89,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         shutil.copy2(ROOT / path, folder / path)
     stack = Stack(folder)
     told = stack.run("docker", "compose", "up", "--detach", fails=True)  # there is no secret yet
-    assert "SHARED_SECRET_FILE" in told
+    assert "SHARED_SECRET" in told
     assert "run `make up`" in told
     try:
         stack.last_line = stack.run("make", "up").splitlines()[-1]

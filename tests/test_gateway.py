@@ -512,8 +512,11 @@ def slow_clients(start: Start) -> None:
             client.sendall(body if number % 2 else head)
         for _ in range(3):
             time.sleep(1)
-            for client in clients:
-                client.sendall(b"x")
+            try:
+                for client in clients:
+                    client.sendall(b"x")
+            except OSError as error:
+                raise AssertionError(f"a slow client is not waited for: {error}") from error
             got = gateway.send(get(), 5)
             assert got
             assert got.status == 200
