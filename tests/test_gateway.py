@@ -42,9 +42,8 @@ from target import Target
 from trials import wait_until
 from wire import DEADLINE, NO_ANSWER, Address, Response, exchange, request, respond, send
 
-pytestmark = pytest.mark.skipif(
-    not HAPROXY, reason="These need haproxy: `apt install haproxy` or `brew install haproxy`."
-)
+if not HAPROXY:
+    pytest.skip("These need haproxy: `apt install haproxy` or `brew install haproxy`.", allow_module_level=True)
 SLOW = 500  # clients
 
 Start = Callable[..., AbstractContextManager[tuple[Gateway, Origin]]]
