@@ -437,7 +437,7 @@ def rates(start: Start) -> None:
     query=instead("set-var(txn.path) path,", "set-var(txn.path) url,"),
     key_in_the_path=instead(",regsub(ogk_[A-Za-z0-9_-]+,ogk_...,g)", ""),
     cut=instead("log stdout len 8192", "log stdout"),
-    method=instead("method,bytes(0,50)", "str(GET)"),
+    method=instead("method,bytes(0,50)", "str(GET),bytes(0,50)"),
     key=instead('"client":"%ci"', '"client":"%[capture.req.hdr(0)]"'),
     not_json=instead("%[var(txn.path),json(utf8s),", "%[var(txn.path),"),
 )
@@ -460,18 +460,19 @@ def log(start: Start) -> None:
             request("/falcon/\xff", KEY),
             request(f"/falcon/{'a' * 10_000}", KEY),
             request("/falcon/<key>", KEY),
+            request("/falcon/x", KEY, method="<key>"),
             request(path, KEY, method="ODD"),
         ):
             gateway.send(sent)
         gateway.wait_for_log(path)
+        for word in (key, gateway.secret, "presented-and-wrong", "access_token"):
+            assert word not in gateway.log()
         (line,) = (line for line in gateway.access_log() if line["path"] == path)
         told = {name: line[name] for name in ("consumer", "method", "path", "origin", "server", "status", "client")}
         assert told.pop("server").startswith("falcon-")
         seen = {"consumer": "acme", "method": "ODD", "path": path, "origin": "falcon", "status": 200}
         assert told == {**seen, "client": "127.0.0.1"}
         assert {"time", "id", "bytes", "ms"} <= line.keys()
-        for word in (key, gateway.secret, "presented-and-wrong", "access_token"):
-            assert word not in gateway.log()
 
 
 # Limits
@@ -624,6 +625,7 @@ def redirects(start: Start) -> None:
             "https://own.test/d": "https://own.test/d",
             "https://a.test/b": "https://a.test/b",
             "//a.test/b": "//a.test/b",
+            "//own.test:8080/b": "/falcon/b",
             "b": "b",
         }.items():
             moved = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
@@ -911,6 +913,15 @@ def test_mistakes_in_the_settings(tmp_path: Path) -> None:
     for port in ("abc", "0", "123456"):
         gateway.environ["GATEWAY_PORT"] = port
         assert "GATEWAY_PORT" in gateway.manage("serve", "falcon=1", fails=True)
+
+
+def test_haproxy_where_administrators_have_it(tmp_path: Path) -> None:
+    """It is found where PATH does not lead, and finds itself when it starts."""
+    place = Path(HAPROXY or "").parent
+    gateway = Gateway(tmp_path, {"falcon": 1}, instead(":/usr/sbin:/usr/local/sbin", f":{place}", "manage.py"))
+    (tmp_path / "bin" / "haproxy").unlink()
+    with gateway:
+        reload(gateway)
 
 
 def test_port_taken(ready: tuple[Gateway, Origin], tmp_path: Path) -> None:

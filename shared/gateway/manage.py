@@ -109,8 +109,11 @@ def running() -> list[Callable[[str], str]]:
     found = local()
     if shutil.which("docker") and not compose(["version"]).returncode:
         listed = compose(["ps", "--quiet", "gateway"])
-        if listed.returncode and not found:
-            sys.exit(f"Docker does not tell whether a gateway runs. Nothing was changed. {listed.stderr.strip()}")
+        if listed.returncode:
+            told = f"Docker does not tell whether a gateway runs there: {listed.stderr.strip()}"
+            if not found:
+                sys.exit(f"{told}\nNothing was changed.")
+            print(f"{told}\nIf one does, run this again when it can be told.", file=sys.stderr)
         found += [through_compose] * bool(listed.stdout.strip())
     return found
 
@@ -128,7 +131,10 @@ def consumers() -> dict[str, str]:
     lines = [line.split() for line in read(KEYS).splitlines()]
     if any(len(line) != 2 for line in lines):
         sys.exit(f"Mend {FOLDER.name}/{KEYS}: a line is the SHA-256 of a key, a space, and the name of its consumer.")
-    return {name: digest for digest, name in lines}
+    known = {name: digest for digest, name in lines}
+    if len(known) < len(lines):
+        sys.exit(f"Mend {FOLDER.name}/{KEYS}: a consumer has one line, and one of these has more.")
+    return known
 
 
 def write_consumers(known: dict[str, str]) -> None:
@@ -143,11 +149,21 @@ def add(name: str) -> None:
         sys.exit(f"{name} has a key, which is not stored: `make revoke NAME={name}` first, or use another name.")
     key = PREFIX + secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
-    for ask in running():
-        tell(ask, f"add map {KEYS} {digest} {name}\n")
     write_consumers({**known, name: digest})
+    try:
+        for ask in running():
+            tell(ask, f"add map {KEYS} {digest} {name}\n")
+    except BaseException:
+        write_consumers(known)
+        raise
     print(f"The key of {name}, which is shown only now: {key}")
     print_curl(key)
+
+
+def forget(digest: str) -> None:
+    """Let every gateway that runs know a key no more."""
+    for ask in running():
+        tell(ask, f"del map {KEYS} {digest}\n", r"|Key not found\.")
 
 
 def revoke(name: str) -> None:
@@ -156,9 +172,9 @@ def revoke(name: str) -> None:
     if name not in known:
         sys.exit(f"{name} has no key. These have one: {' '.join(known) or 'none'}")
     digest = known.pop(name)
-    for ask in running():
-        tell(ask, f"del map {KEYS} {digest}\n", r"|Key not found\.")
+    forget(digest)
     write_consumers(known)
+    forget(digest)  # one that was started meanwhile may have read it
     print(f"Revoked the key of {name}.")
 
 
@@ -204,7 +220,7 @@ def serve(origins: list[str]) -> None:
     print(f"gateway on http://127.0.0.1:{port()}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
     where = {name.upper(): f"127.0.0.1:{number}" for name, number in (origin.split("=") for origin in origins)}
     here = {"HOST": "127.0.0.1", "PORT": str(port()), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
-    os.execve(haproxy, ["haproxy", "-f", str(CONFIG)], {**os.environ, **here, **where})
+    os.execve(haproxy, [haproxy, "-f", str(CONFIG)], {**os.environ, **here, **where})
 
 
 def print_curl(key: str = "") -> None:
@@ -260,7 +276,7 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. `make rotate` goes on where it was.")
+        sys.exit("\nInterrupted: run the command again.")
     except OSError as error:
         sys.exit(f"{error.filename or FOLDER}: {error.strerror or error}")
     except subprocess.SubprocessError as error:
