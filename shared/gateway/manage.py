@@ -57,7 +57,8 @@ def setup() -> None:
         print(f"Wrote {FOLDER.name}/ with a fresh secret.")
     for name, text in ((SENT, f"secret {read(CURRENT)}"), (PREVIOUS, ""), (KEYS, "")):
         write(name, read(name) or text)
-    CONFIG.chmod(0o644)  # it is mounted too
+    CONFIG.parent.chmod(0o755)  # and so is this
+    CONFIG.chmod(0o644)
     before = ENV.read_text() if ENV.exists() else ""
     missing = [f"{name}={value}\n" for name, value in SETTINGS.items() if not re.search(f"(?m)^{name}=", before)]
     if missing:
