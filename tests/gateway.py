@@ -16,7 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 import requests
+from case import Case
 from contract import CASES
 from service import APPS, ROOT, Service
 from target import Instance, NotCheckedError, Target
@@ -234,6 +236,16 @@ def as_target(gateway: Instance, key: str) -> Target:
         raise NotCheckedError(f"The gateway has no state {state}.")
 
     return Target("gateway", find, f"Bearer {key}", header="Authorization", protected="/falcon/protected")
+
+
+def put_through(case: Case, target: Target) -> None:
+    """Put a case of the contract to a gateway, as far as it is about gateways."""
+    result = case.put(target)
+    if result.outcome == "not checked":
+        pytest.skip(result.reason)
+    if case.name == "wire/length-twice" and result.outcome == "failed":
+        pytest.xfail("HAProxy 3.2 ends the connection without an answer")
+    assert result.outcome == "passed", result.told(case)
 
 
 # Forging
