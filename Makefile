@@ -19,8 +19,8 @@ MANAGE := $(PYTHON) shared/gateway/manage.py
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) gateway up down key revoke rotate test $(APPS:%=test-%) test-stack contract check report lint format sync \
-	lock clean setup
+.PHONY: help run $(APPS:%=run-%) gateway up down key revoke rotate test $(APPS:%=test-%) test-stack contract check \
+	report lint format sync lock clean setup
 
 help: # list the targets
 	@awk -F ' # ' '/^[a-z-]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \

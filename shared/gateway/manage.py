@@ -56,7 +56,8 @@ def setup() -> None:
         write(SENT, f"secret {read(CURRENT)}")
         print(f"Wrote {FOLDER.name}/ with a fresh secret.")
     for name, text in ((SENT, f"secret {read(CURRENT)}"), (PREVIOUS, ""), (KEYS, "")):
-        write(name, read(name) or text)
+        if not read(name):
+            write(name, text)
     CONFIG.parent.chmod(0o755)  # and so is this
     CONFIG.chmod(0o644)
     before = ENV.read_text() if ENV.exists() else ""
@@ -214,14 +215,15 @@ def serve(origins: list[str]) -> None:
         sys.exit("There is no haproxy here: `apt install haproxy`, `brew install haproxy`, or use `make up`.")
     if local():
         sys.exit("A gateway of this folder runs already, and a second one would take its admin socket.")
+    here = port()
     try:
-        socket.create_server(("127.0.0.1", port())).close()  # another HAProxy would share the port
+        socket.create_server(("127.0.0.1", here)).close()  # another HAProxy would share the port
     except (OSError, OverflowError) as error:
-        sys.exit(f"Cannot listen on 127.0.0.1:{port()}: {error}")
-    print(f"gateway on http://127.0.0.1:{port()}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
+        sys.exit(f"Cannot listen on 127.0.0.1:{here}: {error}")
+    print(f"gateway on http://127.0.0.1:{here}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
     where = {name.upper(): f"127.0.0.1:{number}" for name, number in (origin.split("=") for origin in origins)}
-    here = {"HOST": "127.0.0.1", "PORT": str(port()), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
-    os.execve(haproxy, [haproxy, "-f", str(CONFIG)], {**os.environ, **here, **where})
+    settings = {"HOST": "127.0.0.1", "PORT": str(here), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
+    os.execve(haproxy, [haproxy, "-f", str(CONFIG)], {**os.environ, **settings, **where})
 
 
 def print_curl(key: str = "") -> None:
