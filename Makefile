@@ -19,7 +19,7 @@ MANAGE := $(PYTHON) shared/gateway/manage.py
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) gateway up down key revoke rotate test $(APPS:%=test-%) test-stack contract check \
+.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate test $(APPS:%=test-%) test-copies test-stack contract check \
 	report lint format sync lock clean setup
 
 help: # list the targets
@@ -32,6 +32,9 @@ $(APPS:%=run-%): run-%: .venv/%/$(INSTALLED) setup # serve one app
 
 run: $(ENVS) setup # serve all five at once; Ctrl-C ends them
 	@$(MAKE) PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
+
+new: # copy an app to a folder of its own: FROM=falcon TO=../my-api
+	@$(PYTHON) shared/new.py "$$FROM" "$$TO"
 
 gateway: setup # the gateway in front of `make run`, with a local haproxy
 	@exec $(MANAGE) serve $(foreach app,$(APPS),$(app)=$(port_$(app)))
@@ -59,6 +62,9 @@ test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and pu
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app
 	$(SUITE)/pytest --app $*
 
+test-copies: .venv/tests/$(INSTALLED) # the same for copies of the apps, set up and run as their READMEs say
+	$(SUITE)/pytest --copies tests/starters.py tests/test_contract.py tests/test_services.py
+
 test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker
 	$(SUITE)/pytest tests/stack.py
 
@@ -78,7 +84,7 @@ report: .venv/tests/$(INSTALLED) $(ENVS) # put the contract to every app, write 
 lint: .venv/tests/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
 	$(SUITE)/ruff format --check
 	$(SUITE)/ruff check
-	$(SUITE)/mypy shared/shared_secret.py shared/gateway/manage.py tests
+	$(SUITE)/mypy shared/shared_secret.py shared/new.py shared/gateway/manage.py tests
 	for app in $(APPS); do $(SUITE)/mypy --python-executable .venv/$$app/bin/python apps/$$app || exit; done
 	$(SUITE)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 

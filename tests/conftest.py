@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import broken
+import document
 import pytest
 import trials
 from broken import BROKEN, Origin, served
@@ -43,22 +44,24 @@ RESULTS = pytest.StashKey[Results]()
 IN_THE_BACKGROUND = ("load", "rotate", "stop")  # groups of cases that take long, most of it waiting
 
 
-def build(app: str, state: str, folder: Path) -> Service:
+def build(app: str, state: str, starter: Path | None, folder: Path) -> Service:
     """Return a service, not started, with its log in the folder; and a copy of the app, where it has to be another."""
-    log, home = folder / "log", ROOT / "apps" / app
+    log, home = folder / "log", starter or ROOT / "apps" / app
     log.touch()
     if state in FAULTS or "SHARED_SECRET_PREVIOUS_FILE" in OWN_STATES[state]:
-        home = Path(shutil.copytree(home, folder / app))
+        home = Path(shutil.copytree(home, folder / app, ignore=shutil.ignore_patterns(".venv")))
         code = (home / "app.py").read_text()
         assert code.count(WORKS) == 1, f"apps/{app}/app.py has to say {WORKS} once, for a test to put a fault there"
         kind = "slow-async" if state == "slow" and "async def protected" in code else state
         (home / "app.py").write_text(code.replace(WORKS, FAULTS.get(kind, WORKS)))
-    return Service(app, start_command(home), home, environ(OWN_STATES[state], SECRET, PREVIOUS), log)
+    programs = starter and starter / ".venv" / "bin"
+    return Service(app, start_command(home), home, environ(OWN_STATES[state], SECRET, PREVIOUS), log, programs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests be narrowed to one app."""
     parser.addoption("--app", choices=APPS, help="leave out the tests of the other apps")
+    parser.addoption("--copies", action="store_true", help="test copies of the apps, set up as their READMEs say")
     parser.addoption("--report", type=Path, help="write how the contract went to this folder, as HTML and as JSON")
 
 
@@ -124,7 +127,28 @@ Put = Callable[[str, Case], Result]
 
 
 @pytest.fixture(scope="session")
-def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def starters(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Give the folder of each app's copy, outside the repository, with what its README says to install; or none."""
+    if not request.config.getoption("--copies"):
+        return {}
+    folder = tmp_path_factory.mktemp("starters")
+    apps = sorted({str(values["app"]) for values in map(parameters, request.session.items) if "app" in values})
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return dict(zip(apps, pool.map(lambda app: set_up(app, folder / app), apps), strict=True))
+
+
+def set_up(app: str, folder: Path) -> Path:
+    """Copy an app to a folder that is not there yet, and do what its README says before the server is started."""
+    document.run(f"cp -r apps/{app} {folder}; rm -rf {folder}/.env {folder}/.venv", ROOT, os.environ)
+    commands = document.blocks(document.sections((folder / "README.md").read_text())["Run"])[0].code.splitlines()
+    document.run("\n".join(commands[:-1]), folder, os.environ)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def services(
+    request: pytest.FixtureRequest, starters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Services]:
     """Give the running service of an app in a state; what tests are known to need is started side by side, ahead."""
     started: dict[tuple[str, str], Future[Service]] = {}
     lock = threading.Lock()
@@ -133,7 +157,7 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         def start(app: str, state: str) -> Future[Service]:
             with lock:
                 if (app, state) not in started:
-                    service = build(app, state, tmp_path_factory.mktemp(f"{app}-{state}"))
+                    service = build(app, state, starters.get(app), tmp_path_factory.mktemp(f"{app}-{state}"))
                     started[app, state] = pool.submit(service.__enter__)
                 return started[app, state]
 

@@ -52,20 +52,30 @@ class PortTakenError(RuntimeError):
 class Service:
     """One service, run by a command in a folder, for as long as the `with` block lasts.
 
-    `config` are the environment variables that configure it.
+    `config` are the environment variables that configure it; programs come from the folder `programs`, which is that of
+    the environment that `make` has set up unless it is told, and from PATH.
     """
 
-    def __init__(self, name: str, command: list[str], folder: Path, config: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        folder: Path,
+        config: Mapping[str, str],
+        log: Path,
+        programs: Path | None = None,
+    ) -> None:
         self.name = name
         self.command = command
         self.folder = folder
         self._log = log
+        self.programs = programs or ROOT / ".venv" / name / "bin"
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.home = log.with_name("home")
         self.home.mkdir(exist_ok=True)
         self.environ = {
             **kept,
-            "PATH": f"{ROOT / '.venv' / name / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.home),
             "HOST": "127.0.0.1",
             **config,

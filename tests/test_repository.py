@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from document import sections
 from service import APPS, ROOT, start_command
 
 SERVERS = {"gunicorn": "gunicorn.conf.py", "python serve.py": "serve.py"}
@@ -28,7 +29,15 @@ def test_an_app_folder_holds_what_it_needs_and_nothing_else(app: str) -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     command = " ".join(start_command(ROOT / "apps" / app))
-    names = {"Dockerfile", "README.md", "app.py", "pyproject.toml", "requirements.txt", "shared_secret.py"}
+    names = {
+        ".gitignore",
+        "Dockerfile",
+        "README.md",
+        "app.py",
+        "pyproject.toml",
+        "requirements.txt",
+        "shared_secret.py",
+    }
     assert {path.removeprefix(f"apps/{app}/") for path in tracked} == {*names, SERVERS[command]}
 
 
@@ -40,6 +49,23 @@ def test_readmes_give_the_start_command_of_the_app(app: str) -> None:
     )
 
 
+def test_readmes_are_the_same_where_the_apps_are() -> None:
+    """What does not depend on the framework is said in the same words."""
+    for section in ("Open a route on purpose", "Test it", "Deploy", "Rotate the secret", "Upgrade the dependencies"):
+        texts = {sections((ROOT / "apps" / app / "README.md").read_text())[section].replace(app, "APP") for app in APPS}
+        assert len(texts) == 1, section
+
+
+def test_readmes_name_every_variable(app: str) -> None:
+    """The table has each that the code of the folder reads, and no other."""
+    code = "".join(path.read_text() for path in (ROOT / "apps" / app).glob("*.py"))
+    read = {*re.findall(r"os\.environ(?:\.get\(|\[)\"(\w+)\"", code), "WEB_CONCURRENCY"}  # that one the servers read
+    secrets = set(re.findall(r"_read\(\"(\w+)\"\)", code))
+    table = sections((ROOT / "apps" / app / "README.md").read_text())["Configure"]
+    named = [name for row in re.findall(r"(?m)^\| (`.+?) \|", table) for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted({*read, *secrets, *(f"{name}_FILE" for name in secrets)})
+
+
 def test_dockerfiles_differ_in_the_start_command_alone() -> None:
     """Each gives that of its app, and all else is the same."""
     rest = set()
@@ -48,6 +74,7 @@ def test_dockerfiles_differ_in_the_start_command_alone() -> None:
         assert last == f"CMD {json.dumps(start_command(ROOT / 'apps' / app))}"
         rest.add(tuple(lines))
     assert len(rest) == 1
+    assert len({(ROOT / "apps" / app / ".gitignore").read_bytes() for app in APPS}) == 1
 
 
 def test_top_level() -> None:

@@ -92,7 +92,9 @@ def test_unhandled_error(service: Service) -> None:
 def test_port_taken(app: str, service: Service, tmp_path: Path) -> None:
     """One clear line and a status that is not 0."""
     log, port = tmp_path / "log", str(service.address.port)
-    second = Service(app, service.command, service.folder, {"SHARED_SECRET": SECRET, "PORT": port}, log)
+    second = Service(
+        app, service.command, service.folder, {"SHARED_SECRET": SECRET, "PORT": port}, log, service.programs
+    )
     process = second.spawn()
     try:
         assert process.wait(STOP_DEADLINE) != 0

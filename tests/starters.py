@@ -1,0 +1,141 @@
+"""What people copy: each app's folder, set up outside the repository as its README says: `make test-copies`.
+
+The contract is put to these copies as well, with the option --copies.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from document import apply, blocks, run, sections
+from service import ROOT, Service, free_port, start_command
+
+DEADLINE = 30.0  # seconds
+ENVIRON = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # it changes what make says
+REPOSITORY = "../origin-guard"  # stands for it in the documents
+
+
+def code(folder: Path, section: str) -> list[str]:
+    """Return the code blocks of a section of a folder's README."""
+    return [block.code for block in blocks(sections((folder / "README.md").read_text())[section])]
+
+
+@pytest.fixture
+def starter(app: str, starters: dict[str, Path]) -> Path:
+    """Give the folder of an app's copy."""
+    return starters[app]
+
+
+def secret(folder: Path) -> str:
+    """Return the secret in the .env of a folder."""
+    return (folder / ".env").read_text().strip().removeprefix("SHARED_SECRET=")
+
+
+@contextmanager
+def started(folder: Path, log: Path) -> Iterator[Service]:
+    """Run the service of a folder with the commands of its README."""
+    log.touch()
+    with Service(folder.name, ["sh", "-e", "-c", code(folder, "Run")[0]], folder, {}, log, Path("/")) as service:
+        yield service
+
+
+def status(service: Service, path: str, with_secret: bool = False, method: str = "GET") -> int:
+    """Return the status of a request."""
+    headers = {"X-Shared-Secret": secret(service.folder)} if with_secret else {}
+    return requests.request(method, service.url + path, headers=headers, timeout=DEADLINE).status_code
+
+
+def here(commands: str, service: Service) -> str:
+    """Return commands of a README for the port that the service has here, and for where this repository is."""
+    return commands.replace("http://127.0.0.1:8000", service.url).replace(REPOSITORY, str(ROOT))
+
+
+def test_run(starter: Path, tmp_path: Path) -> None:
+    """The commands start it, and the curl lines are answered as the README says."""
+    text = sections((starter / "README.md").read_text())["Run"]
+    promised = re.search(r"The first is answered (\d+), the second (\d+), the third (\d+) `(.+?)`", text)
+    assert promised
+    *expected, granted = promised.groups()
+    with started(starter, tmp_path / "log") as service:
+        said = run(here(code(starter, "Run")[1], service), starter, ENVIRON)
+        assert re.findall(r"HTTP/1\.1 (\d+)", said) == expected
+        assert json.loads(said.splitlines()[-1]) == json.loads(granted)
+        wrong = requests.get(f"{service.url}/protected", headers={"X-Shared-Secret": "wrong"}, timeout=DEADLINE)
+        assert f"A wrong secret is a {wrong.status_code}:\n`{wrong.text}`" in text
+
+
+def test_routes(starter: Path, tmp_path: Path) -> None:
+    """A route that is added is protected; one that is opened is open, and nothing beside it."""
+    folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
+    app, log = folder / "app.py", tmp_path / "log"
+    for step, opened in (("Add a route", False), ("Open a route on purpose", True)):
+        for diff in code(folder, step):
+            app.write_text(apply(diff, app.read_text()))
+        log.write_text("")
+        environ = {"SHARED_SECRET": secret(folder)}
+        with Service(folder.name, start_command(folder), folder, environ, log, starter / ".venv" / "bin") as service:
+            assert status(service, "/items", with_secret=True) == 200
+            assert status(service, "/items") == (200 if opened else 401)
+            assert status(service, "/items", method="POST") == status(service, "/items/1") == 401
+            assert status(service, "/protected") == 401
+            assert status(service, "/healthz") == 200
+
+
+def test_contract(starter: Path, tmp_path: Path) -> None:
+    """The command of the README puts the contract to it."""
+    with started(starter, tmp_path / "log") as service:
+        said = run(here(code(starter, "Test it")[0], service), starter, ENVIRON)
+        assert "It meets the contract" in said
+
+
+@pytest.mark.skipif(subprocess.run(["docker", "info"], capture_output=True).returncode != 0, reason="no Docker engine")
+def test_container(app: str, starter: Path, tmp_path: Path) -> None:
+    """Its Dockerfile builds from the copy alone, and what runs meets the contract with all that the README adds."""
+    text = sections((starter / "README.md").read_text())["Deploy"]
+    locked, name, port = re.search(r"add `(.+?)`", text, re.DOTALL), f"origin-guard-{secrets.token_hex(4)}", free_port()
+    assert locked
+    build, start = code(starter, "Deploy")[0].replace(f"origin-guard-{app}", name).splitlines()
+    for was, becomes in (("docker run", " ".join(["docker run --name", name, *locked[1].split()])), (":8000:8000", f":{port}:8000")):
+        assert was in start
+        start = start.replace(was, becomes)
+    (log := tmp_path / "log").touch()
+    try:
+        run(build, starter, ENVIRON)
+        with Service(app, ["sh", "-c", start], starter, {**ENVIRON, "PORT": str(port)}, log, Path("/")) as service:
+            said = run(here(code(starter, "Test it")[0], service), starter, ENVIRON)
+            assert "It meets the contract" in said
+    finally:
+        for command in (["kill", name], ["image", "rm", "--force", name]):
+            subprocess.run(["docker", *command], capture_output=True, timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("app", ["falcon"])  # the section is the same in each
+def test_upgrade(starter: Path, tmp_path: Path) -> None:
+    """The commands pin what is newest, and what they install runs."""
+    folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
+    (folder / "requirements.txt").write_text("")
+    run("python3 -m venv .venv\n" + code(folder, "Upgrade the dependencies")[0], folder, ENVIRON)
+    assert "falcon==" in (folder / "requirements.txt").read_text()
+    with started(folder, tmp_path / "log") as service:
+        assert status(service, "/protected", with_secret=True) == 200
+        assert status(service, "/protected") == 401
+
+
+@pytest.mark.parametrize("app", ["litestar"])
+def test_new(app: str, tmp_path: Path) -> None:
+    """What `make new` prints at its end starts the copy that it has made."""
+    folder = tmp_path / "My_API"
+    *_, install, start = run(f"make new FROM={app} TO={folder}", ROOT, ENVIRON).splitlines()
+    run(install, ROOT, ENVIRON)
+    (log := tmp_path / "log").touch()
+    with Service(app, ["sh", "-c", start], folder, {}, log, Path("/")) as service:
+        assert status(service, "/protected", with_secret=True) == 200
+        assert status(service, "/protected") == 401
