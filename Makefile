@@ -9,8 +9,10 @@ port_fastapi := 8002
 port_cherrypy := 8003
 port_pyramid := 8004
 port_litestar := 8005
+port_docs := 8006
+BUILD := build
 
-# Every environment is a folder of .venv: one for each app, one for the suite, one for uv where it is not installed.
+# Every environment is a folder of .venv: one for each app, for the suite and for the site, one for uv where it is not installed.
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
 INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
@@ -20,7 +22,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
 .PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate test $(APPS:%=test-%) test-copies test-stack contract check \
-	report lint format sync lock clean setup
+	report docs docs-site docs-serve lint format sync lock clean setup
 
 help: # list the targets
 	@awk -F ' # ' '/^[a-z-]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
@@ -62,8 +64,8 @@ test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and pu
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app
 	$(SUITE)/pytest --app $*
 
-test-copies: .venv/tests/$(INSTALLED) # the same for copies of the apps, set up and run as their READMEs say
-	$(SUITE)/pytest --copies tests/starters.py tests/test_contract.py tests/test_services.py
+test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # the same for what people copy: folders by their READMEs, and pages
+	$(SUITE)/pytest --copies tests/starters.py tests/pages.py tests/test_contract.py tests/test_services.py
 
 test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker
 	$(SUITE)/pytest tests/stack.py
@@ -81,10 +83,21 @@ report: .venv/tests/$(INSTALLED) $(ENVS) # put the contract to every app, write 
 	$(SUITE)/pytest tests/test_contract.py -k test_case --report build/report
 	@echo "Open build/report/index.html."
 
-lint: .venv/tests/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
+docs: .venv/tests/$(INSTALLED) # make a page for each app and try all that it says; SITE=https://... is where it will be
+	@$(SUITE)/python tests/docs.py --output $(BUILD)/docs $(call option,SITE,site)
+
+docs-site: .venv/docs/$(INSTALLED) $(BUILD)/docs/snippets.json
+	@rm -rf $(BUILD)/site
+	@.venv/docs/bin/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir shared/docs $(BUILD)/docs $(BUILD)/site
+
+docs-serve: docs-site # show the pages as a site: PORT=8006
+	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),$(port_docs))
+
+lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
 	$(SUITE)/ruff format --check
 	$(SUITE)/ruff check
 	$(SUITE)/mypy shared/shared_secret.py shared/new.py shared/gateway/manage.py tests
+	$(SUITE)/mypy --python-executable .venv/docs/bin/python shared/docs
 	for app in $(APPS); do $(SUITE)/mypy --python-executable .venv/$$app/bin/python apps/$$app || exit; done
 	$(SUITE)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
@@ -101,6 +114,7 @@ lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile $(LOCK) \
 		pyproject.toml --output-file requirements.txt) || exit; done
 	$(UV) pip compile $(LOCK) --group tests --output-file tests/requirements.txt
+	$(UV) pip compile $(LOCK) --group docs --output-file shared/docs/requirements.txt
 
 clean: # remove the environments, caches and reports; .env and .secrets stay
 	rm -rf .venv .*_cache .hypothesis build
@@ -113,7 +127,11 @@ clean: # remove the environments, caches and reports; .env and .secrets stay
 setup:
 	@$(MANAGE) setup
 
+$(BUILD)/docs/snippets.json: $(wildcard $(addprefix apps/*/,*.py *.md *.toml *.txt Dockerfile) shared/docs/*.jinja) tests/docs.py
+	@$(MAKE) --no-print-directory docs
+
 .venv/tests/$(INSTALLED): tests/requirements.txt
+.venv/docs/$(INSTALLED): shared/docs/requirements.txt
 $(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt
 .venv/%/$(INSTALLED): | $(UV)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("This needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.13 ...")'

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -150,9 +150,7 @@ def render(app: str, site: str, answers: Sequence[str] = ()) -> Page:
 
 def render_index(apps: Sequence[str], site: str) -> str:
     """Make the page that lists the pages of some apps."""
-    rows = [
-        {"app": app, "title": title(app), "plug": plug(app), "versions": versions(app)} for app in apps
-    ]
+    rows = [{"app": app, "title": title(app), "plug": plug(app), "versions": versions(app)} for app in apps]
     return TEMPLATES.get_template("index.md.jinja").render(pages=rows, site=site)
 
 
@@ -220,11 +218,17 @@ def contract(configured: Service, unconfigured: Service) -> None:
 
 
 def attempt(app: str, site: str, folder: Path) -> str:
-    """Return the page of an app with the answers that come back, if all of it works; or raise an error that says what."""
+    """Return the page of an app with the answers that come back; raise an error if anything on it does not work."""
     draft = render(app, site)
-    with followed(app, blocks(draft.text), folder) as done:
-        got = [int(answer.split()[1]) for answer in done.answers]
-        assert got == draft.expected, f"the answers are {got} and not {draft.expected}, in this order"
+    page = blocks(draft.text)
+    with followed(app, page, folder) as done:
+        asked = [block.code.strip() for block in page if block.code.startswith("curl")]
+        wrong = [
+            f"{request}\nis answered\n{answer}\nand not {status}"
+            for request, answer, status in zip(asked, done.answers, draft.expected, strict=True)
+            if int(answer.split()[1]) != status
+        ]
+        assert not wrong, "\n".join([*wrong, "the service's log:", done.services[0].tail()])
         contract(*done.services)
     return render(app, site, done.answers).text
 
@@ -282,8 +286,10 @@ def main() -> int:
     parser.add_argument("--app", choices=APPS, help="leave out the pages of the other apps")
     options = parser.parse_args()
     if not HAPROXY:
-        sys.exit("The pages show a request through the gateway, and there is no haproxy here: `apt install haproxy`, "
-                 "`brew install haproxy`.")
+        sys.exit(
+            "The pages show a request through the gateway, and there is no haproxy here: `apt install haproxy`, "
+            "`brew install haproxy`."
+        )
     os.environ["NO_PROXY"] = "127.0.0.1"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -14,7 +14,7 @@ PATIENCE = 600.0  # seconds that commands have; some install what they need
 
 
 class Block(NamedTuple):
-    """A code block: the heading that it stands under, the language that it says it is in, and what is copied from it."""
+    """A code block: the heading it stands under, the language it says it is in, and what is copied from it."""
 
     heading: str
     language: str
@@ -44,11 +44,11 @@ def blocks_of_html(text: str) -> list[Block]:
     found, heading = [], ""
     for element in BeautifulSoup(text, "html.parser").select("article :is(h1, h2, h3, div[class*=highlight-])"):
         if element.name != "div":
-            heading = element.get_text().rstrip("#")  # which is a link to it
+            heading = element.get_text().rstrip("¶")  # which is a link to it
         else:
             language = re.search(r"highlight-(\w+)", " ".join(element["class"]))
             assert language
-            found.append(Block(heading, language[1], element.pre.get_text()))
+            found.append(Block(heading, language[1], element.select("pre")[0].get_text()))
     return found
 
 

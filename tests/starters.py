@@ -103,7 +103,10 @@ def test_container(app: str, starter: Path, tmp_path: Path) -> None:
     locked, name, port = re.search(r"add `(.+?)`", text, re.DOTALL), f"origin-guard-{secrets.token_hex(4)}", free_port()
     assert locked
     build, start = code(starter, "Deploy")[0].replace(f"origin-guard-{app}", name).splitlines()
-    for was, becomes in (("docker run", " ".join(["docker run --name", name, *locked[1].split()])), (":8000:8000", f":{port}:8000")):
+    for was, becomes in (
+        ("docker run", " ".join(["docker run --name", name, *locked[1].split()])),
+        (":8000:8000", f":{port}:8000"),
+    ):
         assert was in start
         start = start.replace(was, becomes)
     (log := tmp_path / "log").touch()

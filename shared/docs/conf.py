@@ -12,7 +12,9 @@ myst_enable_extensions = ["colon_fence"]
 html_theme = "furo"
 html_title = project
 html_show_copyright = html_show_sphinx = html_copy_source = False
-html_theme_options = {"top_of_page_buttons": []}
+html_theme_options: dict[str, list[str]] = {"top_of_page_buttons": []}
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 
 
 def with_tabs(app: Sphinx, name: str, source: list[str]) -> None:
@@ -21,7 +23,8 @@ def with_tabs(app: Sphinx, name: str, source: list[str]) -> None:
         return
     apps = json.loads((Path(app.srcdir) / "snippets.json").read_text())
     tabs = "".join(
-        f":::{{tab-item}} {told['title']}\n```python\n{told['files']['app.py']['code']}```\n:::\n" for told in apps.values()
+        f":::{{tab-item}} {told['title']}\n```python\n{told['files']['app.py']['code']}```\n:::\n"
+        for told in apps.values()
     )
     pages = "\n".join(f"{told['title']} <{each}>" for each, told in apps.items())
     source[0] += f"\n## Side by side\n\n::::{{tab-set}}\n{tabs}::::\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"

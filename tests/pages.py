@@ -1,0 +1,239 @@
+"""The pages of `make docs`, as a reader has them, who copies out of the site's HTML: part of `make test-copies`."""
+
+import hashlib
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from bs4 import BeautifulSoup
+from docs import ENVIRON, SITE, Followed, contract, followed
+from document import Block, blocks, blocks_of_html, run
+from gateway import HAPROXY
+from service import APPS, ROOT
+
+pytestmark = pytest.mark.skipif(not HAPROXY, reason="the pages show a request through the gateway: there is no haproxy")
+FRONT_MATTER = ["title", "description", "framework", "language", "authStrategy", "pageType", "canonicalUrl"]
+DEADLINE = 120.0  # seconds
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with the pages, in docs/, and the site that is made of them, in site/."""
+    folder = tmp_path_factory.mktemp("build")
+    run(f"make docs BUILD={folder}; make docs-site BUILD={folder}", ROOT, ENVIRON)
+    return folder
+
+
+@pytest.fixture
+def page(app: str, built: Path) -> str:
+    """Give the page of an app."""
+    return (built / "docs" / f"{app}.md").read_text()
+
+
+@pytest.fixture
+def html(app: str, built: Path) -> str:
+    """Give the page of an app in the site."""
+    return (built / "site" / app / "index.html").read_text()
+
+
+@pytest.fixture(scope="session")
+def read(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Followed]]:
+    """Give what does all that the page of an app in the site says, once."""
+    done: dict[str, Followed] = {}
+    with ExitStack() as running:
+
+        def read(app: str) -> Followed:
+            if app not in done:
+                html = (built / "site" / app / "index.html").read_text()
+                folder = tmp_path_factory.mktemp(f"reader-{app}")
+                done[app] = running.enter_context(followed(app, blocks_of_html(html), folder))
+            return done[app]
+
+        yield read
+
+
+def test_code(app: str, read: Callable[[str], Followed]) -> None:
+    """What its code blocks and its commands make in an empty folder meets the contract."""
+    contract(*read(app).services)
+
+
+def test_answers(app: str, html: str, read: Callable[[str], Followed]) -> None:
+    """What the curl lines are answered is what stands below each."""
+    printed = [block.code for block in blocks_of_html(html) if block.language == "http"]
+    assert len(printed) >= 8
+    assert [steady(answer) for answer in read(app).answers] == [steady(answer) for answer in printed]
+
+
+def steady(answer: str) -> str:
+    """Return an answer without what is another each time."""
+    return re.sub(r"(?im)^(date|x-request-id): .+$", r"\1:", answer).strip()
+
+
+def test_site_shows_what_the_markdown_says(app: str, page: str, html: str) -> None:
+    """Block for block, under the same headings."""
+
+    def shown(found: list[Block]) -> list[Block]:
+        return [Block(block.heading, block.language, block.code.strip("\n")) for block in found]
+
+    assert shown(blocks_of_html(html)) == shown(blocks(page))
+
+
+def test_front_matter(app: str, page: str) -> None:
+    """What a documentation site needs, as YAML that is JSON too."""
+    _, head, text = page.split("---\n", 2)
+    fields = dict(line.split(": ", 1) for line in head.splitlines())
+    assert list(fields) == FRONT_MATTER
+    values = {name: json.loads(value) for name, value in fields.items()}
+    assert values["framework"] == app
+    assert values["canonicalUrl"] == f"{SITE}/{app}/"
+    assert text.startswith(f"\n# {values['title']}\n")
+
+
+def test_page_says_what_it_has_to(app: str, page: str) -> None:
+    """The code as it is, how to run it, ask it, rotate; where to go on; and no key or secret."""
+    found = blocks(page)
+    for path in (ROOT / "apps" / app).glob("*.py"):
+        assert Block(path.name, "python", path.read_text()) in found
+    assert "Authorization: Bearer YOUR_API_KEY" in page
+    assert "ogk_" not in page
+    assert "## Rotate the secret" in page
+    for status in (200, 401, 500):
+        assert f"| {status} |" in page
+    assert set(re.findall(r"\]\((\w+)\.md\)", page)) == {*APPS} - {app}
+
+
+def test_index(built: Path) -> None:
+    """It leads to every page, and in the site shows the five beside each other."""
+    assert set(re.findall(r"\]\((\w+)\.md\)", (built / "docs" / "index.md").read_text())) == {*APPS}
+    soup = BeautifulSoup((built / "site" / "index.html").read_text(), "html.parser")
+    tabs = [tab.get_text().strip() for tab in soup.select(".sd-tab-label")]
+    shown = [code.get_text() for code in soup.select(".sd-tab-content pre")]
+    assert [tab.lower() for tab in tabs] == APPS
+    assert shown == [(ROOT / "apps" / app / "app.py").read_text() for app in APPS]
+
+
+def test_site(app: str, html: str, built: Path) -> None:
+    """A page has its description, its address and copy buttons, and needs nothing of another site."""
+    soup = BeautifulSoup(html, "html.parser")
+    assert soup.select_one("meta[name=description]")
+    assert soup.select_one(f"link[rel=canonical][href='{SITE}/{app}/']")
+    scripts = [str(script["src"]) for script in soup.select("script[src]")]
+    assert any("copybutton" in script for script in scripts)
+    for address in [*scripts, *(str(link["href"]) for link in soup.select("link[rel=stylesheet]"))]:
+        assert (built / "site" / app / address.partition("?")[0]).resolve().is_file(), address
+
+
+def test_snippets(app: str, built: Path) -> None:
+    """Each is where it says it is, with a hash that tells when it has changed."""
+    told: dict[str, dict[str, Any]] = json.loads((built / "docs" / "snippets.json").read_text())[app]
+    ignored = shutil.ignore_patterns(".env", ".venv", "__pycache__")
+    names = {path.name for path in (ROOT / "apps" / app).iterdir()}
+    assert set(told["files"]) == names - ignored("", list(names))
+    code = (ROOT / "apps" / app / "app.py").read_text()
+    defined = re.findall(r"(?m)^ *(?:async def|def|class) (\w+)", code)
+    assert sorted(name.rpartition(".")[2] for name in told["pieces"]) == sorted(defined)
+    for name, piece in {**told["files"], **told["pieces"]}.items():
+        text = (ROOT / piece["path"]).read_text()
+        lines = piece["code"].splitlines()
+        there = text.splitlines()[piece["line"] - 1 :][: len(lines)]
+        indent = len(there[0]) - len(there[0].lstrip())
+        assert [line[indent:] for line in there] == lines
+        assert piece["sha256"] == hashlib.sha256(piece["code"].encode()).hexdigest()
+        if name in told["files"]:
+            assert piece["code"] == text
+        else:
+            compile(piece["code"], name, "exec")
+    assert told["files"]["app.py"]["language"] == "python"
+
+
+# What would not work is not built
+
+
+def copy(folder: Path) -> Path:
+    """Return a copy of what the pages are made from, with a page that was made before."""
+    for name in ("apps", "shared", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".venv", ".env"))
+    shutil.copy(ROOT / "README.md", folder)
+    (folder / "build" / "docs").mkdir(parents=True)
+    (folder / "build" / "docs" / "before.md").touch()
+    return folder
+
+
+APP = "fastapi"
+BREAKS = {
+    "lets all in": (f"apps/{APP}/shared_secret.py", "return None if any(fits) else INVALID", "return None", "401"),
+    "lets two in": (f"apps/{APP}/shared_secret.py", "if len(values) > 1:", "if len(values) > 9:", "the contract"),
+    "does not import": (f"apps/{APP}/app.py", "import HEADER, SharedSecret", "import Secret", "ImportError"),
+    "does not start": (f"apps/{APP}/serve.py", '"app:app"', '"app:nothing"', "at its start"),
+    "is not installed": (f"apps/{APP}/requirements.txt", "fastapi==", "fastapi==9999.", "fastapi==9999."),
+    "file is not on the page": ("shared/docs/page.md.jinja", "### `{{ name }}`", "### {{ name }}.txt", "at its start"),
+    "command is another": ("shared/docs/page.md.jinja", "python3 -m venv .venv", "python3 -m venv .env", "not found"),
+    "path is another": ("shared/docs/page.md.jinja", '/healthz")', '/health")', "401"),
+    "key is missing": ("shared/docs/page.md.jinja", 'Bearer YOUR_API_KEY\\"', 'Bearer \\"', "401"),
+    "name is not known": ("shared/docs/page.md.jinja", "{{ plug }}", "{{ plugged }}", "plugged"),
+    "section is gone": (f"apps/{APP}/README.md", "## Rotate the secret", "## Rotate", "Rotate the secret"),
+}
+
+
+def build_broken(kind: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Make the page out of a copy that is broken in one way."""
+    path, old, new, _ = BREAKS[kind]
+    text = (copy(folder) / path).read_text()
+    assert old in text
+    (folder / path).write_text(text.replace(old, new))
+    command = [sys.executable, str(folder / "tests" / "docs.py"), "--app", APP]
+    return subprocess.run(command, env=ENVIRON, capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, Any]]]:
+    """Give what came of each, two at a time, because most of it is waiting."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        folders = {kind: tmp_path_factory.mktemp("broken") for kind in BREAKS}
+        yield {kind: (folder, pool.submit(build_broken, kind, folder / "main")) for kind, folder in folders.items()}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_page_that_would_not_work_is_not_built(kind: str, broken: dict[str, tuple[Path, Any]]) -> None:
+    """It is said what is wrong, the status is not 0, and what was there before is there still."""
+    folder, begun = broken[kind]
+    done = begun.result()
+    assert done.returncode != 0, done.stdout
+    assert f"{APP}: the page does not work: " in done.stderr
+    assert BREAKS[kind][3] in done.stderr
+    assert [path.name for path in (folder / "main" / "build").rglob("*")] == ["docs", "before.md"]
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """Nothing is written, and nothing is left running or lying about."""
+    main = copy(tmp_path / "main")
+    (place := tmp_path / "tmp").mkdir()
+    command = [sys.executable, str(main / "tests" / "docs.py"), "--app", APP]
+    process = subprocess.Popen(command, env={**ENVIRON, "TMPDIR": str(place)}, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while not any(log.stat().st_size for log in place.rglob("log-0")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert "nothing was written" in process.communicate(timeout=DEADLINE)[1]
+        assert process.returncode != 0
+    finally:
+        process.kill()
+        process.wait()
+    assert [path.name for path in (main / "build").rglob("*")] == ["docs", "before.md"]
+    assert list(place.iterdir()) == []
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(place) in str(each.info["cmdline"])]
