@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import check
-from document import Block, blocks, run, sections
+from document import PROGRAMS, Block, blocks, run, secret, sections
 from gateway import HAPROXY, Gateway
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from report import versions
 from service import APPS, ROOT, Service, end_all, start_command
 
 LANGUAGES = {".md": "markdown", ".py": "python", ".toml": "toml", "Dockerfile": "docker"}  # by how a name ends
-ENVIRON = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # it changes what make says
 SITE = "https://origin-guard.example"
 
 
@@ -54,6 +53,11 @@ def title(app: str) -> str:
 def plug(app: str) -> str:
     """Return how the check is plugged into an app."""
     return fact("README.md", rf"^\| \[.+?\]\(apps/{app}\) \| .+? \| (.+?) \|")
+
+
+def pins(app: str) -> dict[str, str]:
+    """Return the version that is pinned of each package that an app depends on."""
+    return {name: version for name, version in versions(app).items() if name != "Python"}
 
 
 def snippet(path: str, line: int, code: str) -> dict[str, Any]:
@@ -137,7 +141,7 @@ def render(app: str, site: str, answers: Sequence[str] = ()) -> Page:
         site=site,
         header=HEADER,
         files={name: file for name, file in snippets(app)["files"].items() if file["language"] == "python"},
-        pins=[f"{name}=={version}" for name, version in versions(app).items() if name != "Python"],
+        pins=pins(app),
         start=" ".join(start_command(ROOT / "apps" / app)),
         origin=ORIGIN,
         gateway=GATEWAY,
@@ -150,7 +154,7 @@ def render(app: str, site: str, answers: Sequence[str] = ()) -> Page:
 
 def render_index(apps: Sequence[str], site: str) -> str:
     """Make the page that lists the pages of some apps."""
-    rows = [{"app": app, "title": title(app), "plug": plug(app), "versions": versions(app)} for app in apps]
+    rows = [{"app": app, "title": title(app), "plug": plug(app), "pins": pins(app)} for app in apps]
     return TEMPLATES.get_template("index.md.jinja").render(pages=rows, site=site)
 
 
@@ -171,7 +175,7 @@ def followed(app: str, page: Sequence[Block], folder: Path) -> Iterator[Followed
 
     Only ports are others, and the gateway is one that was started for this.
     """
-    done, gateway, sourced = Followed(), None, ""
+    done, gateway, sourced = Followed(), None, ""  # lines that set variables in the terminal where requests are made
     start = f".venv/bin/{' '.join(start_command(ROOT / 'apps' / app))}"
     home = folder / "home"
     home.mkdir(parents=True)
@@ -183,26 +187,25 @@ def followed(app: str, page: Sequence[Block], folder: Path) -> Iterator[Followed
                 pass
             elif block.code.rstrip().endswith(start):
                 (log := folder / f"log-{len(done.services)}").touch()
-                service = Service(app, ["sh", "-e", "-c", sourced + block.code], home, {}, log, Path("/"))
+                service = Service(app, ["sh", "-e", "-c", block.code], home, {}, log, PROGRAMS)
                 done.services.append(running.enter_context(service))
             elif block.code.startswith("curl"):
                 command = block.code.replace(ORIGIN, done.services[-1].url)
                 if GATEWAY in command:
                     gateway = gateway or running.enter_context(gateway_before(done.services[-1], folder / "gateway"))
                     command = command.replace(GATEWAY, gateway.url).replace("YOUR_API_KEY", gateway.key())
-                done.answers.append(run(sourced + command, home, ENVIRON))
+                done.answers.append(run(sourced + command, home))
             elif block.code.startswith(". "):
                 sourced += block.code
             else:
-                run(block.code, home, ENVIRON)
+                run(block.code, home)
         yield done
 
 
 def gateway_before(service: Service, folder: Path) -> Gateway:
     """Return a gateway, not started, in front of a service, which sends the secret in the service's .env."""
     gateway = Gateway(folder, dict.fromkeys(APPS, service.address.port))
-    secret = (service.folder / ".env").read_text().strip().removeprefix("SHARED_SECRET=")
-    gateway.file("shared_secret").write_text(secret)
+    gateway.file("shared_secret").write_text(secret(service.folder))
     gateway.file("sent.map").unlink()
     gateway.manage("setup")
     gateway.key()
@@ -212,9 +215,7 @@ def gateway_before(service: Service, folder: Path) -> Gateway:
 def contract(configured: Service, unconfigured: Service) -> None:
     """Put the contract to what a page has started."""
     command = [sys.executable, check.__file__, "--url", configured.url, "--unconfigured-url", unconfigured.url]
-    secret = (configured.folder / ".env").read_text().strip().removeprefix("SHARED_SECRET=")
-    done = subprocess.run(command, env={**ENVIRON, "SHARED_SECRET": secret}, capture_output=True, text=True)
-    assert not done.returncode, f"it does not meet the contract:\n{done.stdout}{done.stderr}"
+    run(shlex.join(command), ROOT, SHARED_SECRET=secret(configured.folder))
 
 
 def attempt(app: str, site: str, folder: Path) -> str:

@@ -1,8 +1,9 @@
 """Markdown that people follow: its sections, and the code blocks in them."""
 
+import os
 import re
 import subprocess
-from collections.abc import Mapping
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,11 @@ from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
 PATIENCE = 600.0  # seconds that commands have; some install what they need
+PROGRAMS = Path(sys.base_prefix) / "bin"  # with this Python as python3
+ENVIRON = {  # for commands, as a person has it, without what make adds
+    **{name: value for name, value in os.environ.items() if "MAKE" not in name},
+    "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+}
 
 
 class Block(NamedTuple):
@@ -60,10 +66,15 @@ def apply(diff: str, code: str) -> str:
     return code.replace(old, new)
 
 
-def run(commands: str, folder: Path, environ: Mapping[str, str]) -> str:
+def secret(folder: Path) -> str:
+    """Return the secret in the .env of a folder."""
+    return (folder / ".env").read_text().strip().removeprefix("SHARED_SECRET=")
+
+
+def run(commands: str, folder: Path, **changes: str) -> str:
     """Run the commands of a block in a folder, and return what they print; the first that fails ends it."""
     done = subprocess.run(
-        ["sh", "-e", "-c", commands], cwd=folder, env=environ, timeout=PATIENCE,
+        ["sh", "-e", "-c", commands], cwd=folder, env={**ENVIRON, **changes}, timeout=PATIENCE,
         stdin=subprocess.DEVNULL, capture_output=True, text=True,
     )  # fmt: skip
     assert not done.returncode, f"status {done.returncode} of\n{commands}\n{done.stdout}{done.stderr}"

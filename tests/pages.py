@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 from bs4 import BeautifulSoup
-from docs import ENVIRON, SITE, Followed, contract, followed
-from document import Block, blocks, blocks_of_html, run
+from docs import SITE, Followed, contract, followed
+from document import ENVIRON, Block, blocks, blocks_of_html, run
 from gateway import HAPROXY
 from service import APPS, ROOT
 
@@ -31,7 +31,7 @@ DEADLINE = 120.0  # seconds
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with the pages, in docs/, and the site that is made of them, in site/."""
     folder = tmp_path_factory.mktemp("build")
-    run(f"make docs BUILD={folder}; make docs-site BUILD={folder}", ROOT, ENVIRON)
+    run(f"make docs BUILD={folder}; make docs-site BUILD={folder}", ROOT)
     return folder
 
 

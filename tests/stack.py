@@ -1,7 +1,6 @@
 """What `make up` starts, on a real Docker engine, in a copy of the repository: `make test-stack`."""
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from case import Case
+from document import ENVIRON
 from gateway import CHECKABLE, as_target, busy, put_through
 from service import APPS, ROOT, free_port
 from target import Instance, Target
@@ -32,7 +32,7 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.folder, self.project = folder, f"origin-guard-{secrets.token_hex(4)}"
         self.environ = {
-            **{name: value for name, value in os.environ.items() if "MAKE" not in name},  # it changes what make says
+            **ENVIRON,
             "COMPOSE_PROJECT_NAME": self.project,
             "GATEWAY_PORT": str(free_port()),
             "RATE": "1000000",

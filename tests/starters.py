@@ -4,7 +4,6 @@ The contract is put to these copies as well, with the option --copies.
 """
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -15,11 +14,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from document import apply, blocks, run, sections
+from document import ENVIRON, PROGRAMS, apply, blocks, run, secret, sections
 from service import ROOT, Service, free_port, start_command
 
 DEADLINE = 30.0  # seconds
-ENVIRON = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # it changes what make says
 REPOSITORY = "../origin-guard"  # stands for it in the documents
 
 
@@ -34,16 +32,11 @@ def starter(app: str, starters: dict[str, Path]) -> Path:
     return starters[app]
 
 
-def secret(folder: Path) -> str:
-    """Return the secret in the .env of a folder."""
-    return (folder / ".env").read_text().strip().removeprefix("SHARED_SECRET=")
-
-
 @contextmanager
 def started(folder: Path, log: Path) -> Iterator[Service]:
     """Run the service of a folder with the commands of its README."""
     log.touch()
-    with Service(folder.name, ["sh", "-e", "-c", code(folder, "Run")[0]], folder, {}, log, Path("/")) as service:
+    with Service(folder.name, ["sh", "-e", "-c", code(folder, "Run")[0]], folder, {}, log, PROGRAMS) as service:
         yield service
 
 
@@ -65,7 +58,7 @@ def test_run(starter: Path, tmp_path: Path) -> None:
     assert promised
     *expected, granted = promised.groups()
     with started(starter, tmp_path / "log") as service:
-        said = run(here(code(starter, "Run")[1], service), starter, ENVIRON)
+        said = run(here(code(starter, "Run")[1], service), starter)
         assert re.findall(r"HTTP/1\.1 (\d+)", said) == expected
         assert json.loads(said.splitlines()[-1]) == json.loads(granted)
         wrong = requests.get(f"{service.url}/protected", headers={"X-Shared-Secret": "wrong"}, timeout=DEADLINE)
@@ -92,7 +85,7 @@ def test_routes(starter: Path, tmp_path: Path) -> None:
 def test_contract(starter: Path, tmp_path: Path) -> None:
     """The command of the README puts the contract to it."""
     with started(starter, tmp_path / "log") as service:
-        said = run(here(code(starter, "Test it")[0], service), starter, ENVIRON)
+        said = run(here(code(starter, "Test it")[0], service), starter)
         assert "It meets the contract" in said
 
 
@@ -111,9 +104,9 @@ def test_container(app: str, starter: Path, tmp_path: Path) -> None:
         start = start.replace(was, becomes)
     (log := tmp_path / "log").touch()
     try:
-        run(build, starter, ENVIRON)
-        with Service(app, ["sh", "-c", start], starter, {**ENVIRON, "PORT": str(port)}, log, Path("/")) as service:
-            said = run(here(code(starter, "Test it")[0], service), starter, ENVIRON)
+        run(build, starter)
+        with Service(app, ["sh", "-c", start], starter, {**ENVIRON, "PORT": str(port)}, log) as service:
+            said = run(here(code(starter, "Test it")[0], service), starter)
             assert "It meets the contract" in said
     finally:
         for command in (["kill", name], ["image", "rm", "--force", name]):
@@ -125,7 +118,7 @@ def test_upgrade(starter: Path, tmp_path: Path) -> None:
     """The commands pin what is newest, and what they install runs."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
     (folder / "requirements.txt").write_text("")
-    run("python3 -m venv .venv\n" + code(folder, "Upgrade the dependencies")[0], folder, ENVIRON)
+    run("python3 -m venv .venv\n" + code(folder, "Upgrade the dependencies")[0], folder)
     assert "falcon==" in (folder / "requirements.txt").read_text()
     with started(folder, tmp_path / "log") as service:
         assert status(service, "/protected", with_secret=True) == 200
@@ -136,9 +129,9 @@ def test_upgrade(starter: Path, tmp_path: Path) -> None:
 def test_new(app: str, tmp_path: Path) -> None:
     """What `make new` prints at its end starts the copy that it has made."""
     folder = tmp_path / "My_API"
-    *_, install, start = run(f"make new FROM={app} TO={folder}", ROOT, ENVIRON).splitlines()
-    run(install, ROOT, ENVIRON)
+    *_, install, start = run(f"make new FROM={app} TO={folder}", ROOT).splitlines()
+    run(install, ROOT)
     (log := tmp_path / "log").touch()
-    with Service(app, ["sh", "-c", start], folder, {}, log, Path("/")) as service:
+    with Service(app, ["sh", "-c", start], folder, {}, log, PROGRAMS) as service:
         assert status(service, "/protected", with_secret=True) == 200
         assert status(service, "/protected") == 401

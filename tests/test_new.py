@@ -1,6 +1,5 @@
 """`make new`: a copy of an app under a name of its own, whole or not at all."""
 
-import os
 import re
 import shutil
 import signal
@@ -10,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from document import ENVIRON
 from service import APPS, ROOT
 
-ENVIRON = {name: value for name, value in os.environ.items() if "MAKE" not in name and name not in ("FROM", "TO")}
 DEADLINE = 60.0  # seconds
 
 
@@ -36,7 +35,13 @@ def make_new(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder's repository."""
     command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", "new", *words]
     return subprocess.run(
-        command, cwd=folder / "main", env=ENVIRON, capture_output=True, text=True, timeout=DEADLINE, check=False
+        command,
+        cwd=folder / "main",
+        env={**ENVIRON, "FROM": "", "TO": ""},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
     )
 
 
