@@ -23,8 +23,9 @@ def with_tabs(app: Sphinx, name: str, source: list[str]) -> None:
         return
     apps = json.loads((Path(app.srcdir) / "snippets.json").read_text())
     tabs = "".join(
-        f":::{{tab-item}} {told['title']}\n```python\n{told['files']['app.py']['code']}```\n:::\n"
-        for told in apps.values()
+        f":::{{tab-item}} {told['title']}\n```python\n{told['files']['app.py']['code']}```\n"
+        f"[How it runs, and what it answers]({each}.md)\n:::\n"
+        for each, told in apps.items()
     )
     pages = "\n".join(f"{told['title']} <{each}>" for each, told in apps.items())
     source[0] += f"\n## Side by side\n\n::::{{tab-set}}\n{tabs}::::\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
