@@ -1,6 +1,7 @@
 """The site that Sphinx makes of the pages in build/docs: `make docs-serve`."""
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def with_tabs(app: Sphinx, name: str, source: list[str]) -> None:
 def with_description(app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Give the page the description and the address that its front matter says."""
     if meta := context.get("meta"):
-        context["metatags"] += f'<meta name="description" content="{meta["description"]}">'
+        context["metatags"] += f'<meta name="description" content="{escape(meta["description"])}">'
         context["pageurl"] = meta["canonicalUrl"]
 
 
