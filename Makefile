@@ -84,9 +84,9 @@ report: .venv/tests/$(INSTALLED) $(ENVS) # put the contract to every app, write 
 	@echo "Open build/report/index.html."
 
 docs: .venv/tests/$(INSTALLED) # make a page for each app and try all that it says; SITE=https://... is where it will be
-	@$(SUITE)/python tests/docs.py --output $(BUILD)/docs $(call option,SITE,site)
+	@PYTHONPATH=shared $(SUITE)/python tests/docs.py --output $(BUILD)/docs $(call option,SITE,site)
 
-docs-site: .venv/docs/$(INSTALLED) $(BUILD)/docs/snippets.json
+docs-site: .venv/docs/$(INSTALLED) | $(BUILD)/docs
 	@rm -rf $(BUILD)/site
 	@.venv/docs/bin/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir shared/docs $(BUILD)/docs $(BUILD)/site
 
@@ -127,7 +127,7 @@ clean: # remove the environments, caches and reports; .env and .secrets stay
 setup:
 	@$(MANAGE) setup
 
-$(BUILD)/docs/snippets.json: $(wildcard $(addprefix apps/*/,*.py *.md *.toml *.txt Dockerfile) shared/docs/*.jinja) tests/docs.py
+$(BUILD)/docs:
 	@$(MAKE) --no-print-directory docs
 
 .venv/tests/$(INSTALLED): tests/requirements.txt

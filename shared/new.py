@@ -8,13 +8,20 @@ import signal
 import sys
 from pathlib import Path
 
-APPS = Path(__file__).resolve().parent.parent / "apps"
+ROOT = Path(__file__).resolve().parent.parent
 USAGE = "make new FROM=falcon TO=../my-api"
+FILES = (".gitignore", "app.py", "Dockerfile", "pyproject.toml", "README.md", "requirements.txt", "shared_secret.py")
+SERVERS = ("gunicorn.conf.py", "serve.py")
+
+
+def files(app: Path) -> list[Path]:
+    """Return the files that an app's folder is made of; others may lie there, and are of whoever put them there."""
+    return [app / name for name in FILES] + [app / name for name in SERVERS if (app / name).exists()]
 
 
 def new(source: str, target: str) -> str:
     """Make the folder `target` from the app `source`, whole or not at all; return what to do next, in two commands."""
-    names = sorted(path.parent.name for path in APPS.glob("*/app.py"))
+    names = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
     if source not in names:
         sys.exit(f"FROM={source}: there is no such app. Choose one of {', '.join(names)}: {USAGE}")
     if not target:
@@ -23,29 +30,34 @@ def new(source: str, target: str) -> str:
     name = re.sub(r"[-_.]+", "-", folder.name).lower()  # as packages and images are named
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
         sys.exit(f"TO={target}: a project cannot have the folder's name. Use letters, digits and dashes: {USAGE}")
+    if folder.is_relative_to(ROOT):
+        sys.exit(f"TO={target}: this is in the folder of origin-guard itself, {ROOT}. Name one outside: {USAGE}")
     if not folder.parent.is_dir():
         sys.exit(f"TO={target}: there is no folder {folder.parent} to put it into. Make it first.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         sys.exit(f"TO={target}: this is there already, and not an empty folder. Nothing was changed.")
 
+    start = re.search(r"^Start: (.+)$", (ROOT / "apps" / source / "app.py").read_text(), re.MULTILINE)
+    assert start, f"apps/{source}/app.py does not say how it is started"
     draft = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
-        ignored = (APPS / source / ".gitignore").read_text().replace("/", "").split()
-        shutil.copytree(APPS / source, draft, ignore=shutil.ignore_patterns(*ignored))
+        draft.mkdir()
+        for file in files(ROOT / "apps" / source):
+            shutil.copy(file, draft)
         for file in (draft / "pyproject.toml", draft / "README.md"):
             file.write_text(file.read_text().replace(f"origin-guard-{source}", name))
         (draft / ".env").touch(0o600)
         (draft / ".env").write_text(f"SHARED_SECRET={secrets.token_urlsafe(32)}\n")
+        if folder.exists():
+            shutil.copymode(folder, draft)
         draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    start = re.search(r"^Start: (.+)$", (folder / "app.py").read_text(), re.MULTILINE)
-    assert start, f"apps/{source}/app.py does not say how it is started"
     return f"""{target} is a copy of apps/{source} named {name}, with a fresh secret in its .env. Go on with:
 
   cd {shlex.quote(str(folder))} && python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.txt
-  set -a; . ./.env; .venv/bin/{start[1]}
+  (set -a; . ./.env; exec .venv/bin/{start[1]})
 """
 
 
@@ -56,5 +68,5 @@ if __name__ == "__main__":
         print(new(*sys.argv[1:]), end="")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted: nothing was made.")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter where nobody has the home that ~ names
         sys.exit(f"{error}. Nothing was made.")

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import check
-from document import PROGRAMS, Block, blocks, run, secret, sections
+import new
+from document import PROGRAMS, Block, blocks, run, secret, sections, try_routes
 from gateway import HAPROXY, Gateway
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from report import versions
@@ -28,6 +30,7 @@ from service import APPS, ROOT, Service, end_all, start_command
 
 LANGUAGES = {".md": "markdown", ".py": "python", ".toml": "toml", "Dockerfile": "docker"}  # by how a name ends
 SITE = "https://origin-guard.example"
+PLACE = "<answer {}>"
 
 
 def fact(path: str, pattern: str) -> str:
@@ -86,12 +89,7 @@ def pieces(code: str) -> Iterator[tuple[str, int, str]]:
 
 def snippets(app: str) -> dict[str, Any]:
     """Return what snippets.json has of an app: its files by name, and the functions and classes of app.py by theirs."""
-    folder = ROOT / "apps" / app
-    ignored = (folder / ".gitignore").read_text().replace("/", "").split()
-    first = ("app.py", "shared_secret.py")
-    paths = [folder / name for name in first] + sorted(
-        path for path in folder.iterdir() if path.name not in (*first, *ignored)
-    )
+    paths = new.files(ROOT / "apps" / app)
     files = {path.name: snippet(f"apps/{app}/{path.name}", 1, path.read_text()) for path in paths}
     code = files["app.py"]
     return {
@@ -101,9 +99,9 @@ def snippets(app: str) -> dict[str, Any]:
     }
 
 
-def from_readme(app: str) -> list[tuple[str, str]]:
+def from_readme(text: str) -> list[tuple[str, str]]:
     """Return the sections of an app's README that are about its code, with their headings."""
-    found = sections((ROOT / "apps" / app / "README.md").read_text())
+    found = sections(text)
     headings = list(found)
     chosen = headings[headings.index("Configure") : headings.index("Test it")]
     return [(heading, found[heading]) for heading in [*chosen, "Rotate the secret"]]
@@ -118,38 +116,44 @@ TEMPLATES = Environment(
 )
 
 
-class Page(NamedTuple):
-    """A page in Markdown, and the status code of each answer on it, in their order."""
+class Draft(NamedTuple):
+    """A page in Markdown, with a place for each answer; and the status codes that the answers have to have."""
 
     text: str
     expected: list[int]
 
+    def whole(self, answers: Sequence[str]) -> str:
+        """Return the page with the answers."""
+        text = self.text
+        for number, answer in enumerate(answers):
+            text = text.replace(PLACE.format(number), answer.strip())
+        return text
 
-def render(app: str, site: str, answers: Sequence[str] = ()) -> Page:
-    """Make the page of an app; without answers it is a draft, with a place for each."""
+
+def render(app: str, told: Mapping[str, Any], site: str) -> Draft:
+    """Make the page of an app, of which snippets.json will tell so much."""
     expected: list[int] = []
 
     def ask(status: int, request: str) -> str:
-        answer = answers[len(expected)].rstrip("\n") + "\n" if answers else ""
         expected.append(status)
-        return f"```sh\ncurl -i {request}\n```\n\n```http\n{answer}```"
+        return f"```sh\ncurl -i {request}\n```\n\n```http\n{PLACE.format(len(expected) - 1)}\n```"
 
     text = TEMPLATES.get_template("page.md.jinja").render(
         app=app,
-        title=title(app),
+        title=told["title"],
         plug=plug(app),
         site=site,
         header=HEADER,
-        files={name: file for name, file in snippets(app)["files"].items() if file["language"] == "python"},
+        files={name: file["code"] for name, file in told["files"].items() if file["language"] == "python"},
         pins=pins(app),
         start=" ".join(start_command(ROOT / "apps" / app)),
         origin=ORIGIN,
         gateway=GATEWAY,
-        readme=from_readme(app),
+        readme=from_readme(told["files"]["README.md"]["code"]),
         others={other: title(other) for other in APPS if other != app},
         ask=ask,
     )
-    return Page(text, expected)
+    return Draft(text, expected)
 
 
 def render_index(apps: Sequence[str], site: str) -> str:
@@ -162,44 +166,69 @@ def render_index(apps: Sequence[str], site: str) -> str:
 
 
 @dataclass
-class Followed:
-    """What came of doing what a page says: the services that it started, and the answers to its requests."""
+class Reader:
+    """Who does what a page says, in an empty folder: what came of it, and the service that runs in the end."""
 
-    services: list[Service] = field(default_factory=list)
+    app: str
+    folder: Path
+    commands: str = ""  # that start the service
     answers: list[str] = field(default_factory=list)
+    service: Service | None = None
+
+    @property
+    def home(self) -> Path:
+        """The folder that the page's files are in."""
+        return self.folder / "home"
+
+    def serve(self, commands: str, **config: str) -> Service:
+        """Return the service that commands start, not started."""
+        (log := self.folder / "log").touch()
+        return Service(self.app, ["sh", "-e", "-c", commands], self.home, config, log, PROGRAMS)
+
+    def contract(self) -> None:
+        """Put the contract to the service, and to the one without a secret that was started last."""
+        assert self.service
+        with self.serve(self.commands) as configured:
+            words = ["--url", configured.url, "--unconfigured-url", self.service.url]
+            run(shlex.join([sys.executable, check.__file__, *words]), ROOT, SHARED_SECRET=secret(self.home))
 
 
 @contextmanager
-def followed(app: str, page: Sequence[Block], folder: Path) -> Iterator[Followed]:
-    """Write the files of a page to an empty folder and run its commands, as a reader would who does what it says.
+def followed(app: str, page: Sequence[Block], folder: Path) -> Iterator[Reader]:
+    """Write the files of a page to a folder and run its commands one after the other, as a reader does.
 
-    Only ports are others, and the gateway is one that was started for this.
+    Only ports are others, and the gateway is one that was started for this. Changes to the code are for `try_routes`.
     """
-    done, gateway, sourced = Followed(), None, ""  # lines that set variables in the terminal where requests are made
+    reader, gateway, sourced = Reader(app, folder), None, ""  # lines that set variables where requests are made
     start = f".venv/bin/{' '.join(start_command(ROOT / 'apps' / app))}"
-    home = folder / "home"
-    home.mkdir(parents=True)
+    temporary = folder / "tmp"
+    for each in (reader.home, temporary):
+        each.mkdir(parents=True)
     with ExitStack() as running:
         for block in page:
             if block.language == "python":
-                (home / block.heading).write_text(block.code)
-            elif block.language != "sh":
-                pass
-            elif block.code.rstrip().endswith(start):
-                (log := folder / f"log-{len(done.services)}").touch()
-                service = Service(app, ["sh", "-e", "-c", block.code], home, {}, log, PROGRAMS)
-                done.services.append(running.enter_context(service))
-            elif block.code.startswith("curl"):
-                command = block.code.replace(ORIGIN, done.services[-1].url)
+                (reader.home / block.heading).write_text(block.code)
+            elif block.language == "sh" and block.code.rstrip().endswith(start):
+                if before := reader.service:
+                    before.stop()
+                    reader.service = reader.serve(block.code, PORT=str(before.address.port))
+                else:
+                    reader.service, reader.commands = reader.serve(block.code), block.code
+                running.enter_context(reader.service)
+            elif block.language == "sh" and block.code.startswith("curl"):
+                assert reader.service, "there is a request before there is a service"
+                command = block.code.replace(ORIGIN, reader.service.url)
                 if GATEWAY in command:
-                    gateway = gateway or running.enter_context(gateway_before(done.services[-1], folder / "gateway"))
+                    gateway = gateway or running.enter_context(gateway_before(reader.service, folder / "gateway"))
                     command = command.replace(GATEWAY, gateway.url).replace("YOUR_API_KEY", gateway.key())
-                done.answers.append(run(sourced + command, home))
-            elif block.code.startswith(". "):
+                reader.answers.append(run(sourced + command, reader.home))
+            elif block.language == "sh" and block.code.startswith(". "):
                 sourced += block.code
+            elif block.language == "sh":
+                run(block.code, reader.home, TMPDIR=str(temporary))
             else:
-                run(block.code, home)
-        yield done
+                assert block.language in ("diff", "http", "text"), f"nobody tries what is in {block.language!r}"
+        yield reader
 
 
 def gateway_before(service: Service, folder: Path) -> Gateway:
@@ -212,39 +241,36 @@ def gateway_before(service: Service, folder: Path) -> Gateway:
     return gateway
 
 
-def contract(configured: Service, unconfigured: Service) -> None:
-    """Put the contract to what a page has started."""
-    command = [sys.executable, check.__file__, "--url", configured.url, "--unconfigured-url", unconfigured.url]
-    run(shlex.join(command), ROOT, SHARED_SECRET=secret(configured.folder))
-
-
-def attempt(app: str, site: str, folder: Path) -> str:
+def attempt(app: str, told: Mapping[str, Any], site: str, folder: Path) -> str:
     """Return the page of an app with the answers that come back; raise an error if anything on it does not work."""
-    draft = render(app, site)
+    draft = render(app, told, site)
     page = blocks(draft.text)
-    with followed(app, page, folder) as done:
+    with followed(app, page, folder) as reader:
         asked = [block.code.strip() for block in page if block.code.startswith("curl")]
         wrong = [
             f"{request}\nis answered\n{answer}\nand not {status}"
-            for request, answer, status in zip(asked, done.answers, draft.expected, strict=True)
+            for request, answer, status in zip(asked, reader.answers, draft.expected, strict=True)
             if int(answer.split()[1]) != status
         ]
-        assert not wrong, "\n".join([*wrong, "the service's log:", done.services[0].tail()])
-        contract(*done.services)
-    return render(app, site, done.answers).text
+        assert not wrong, "\n".join([*wrong, "the service's log:", reader.serve("").tail()])
+        reader.contract()
+        try_routes(page, reader.home, lambda: reader.serve(reader.commands))
+    return draft.whole(reader.answers)
 
 
 # The command
 
 
-def build(apps: Sequence[str], site: str, output: Path) -> list[str]:
-    """Write the pages of some apps, an index and snippets.json to a folder in the place of what is there.
+def build(apps: Sequence[str], site: str, made: Path) -> list[str]:
+    """Write the pages of some apps, an index and snippets.json to a folder.
 
     Where a page does not work nothing is written; return what is wrong, one text for each page.
     """
+    told = {app: snippets(app) for app in apps}  # read once: what is written is what was tried
+    index = render_index(apps, site)
     wrong, pages = [], {}
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(max_workers=2) as pool:
-        begun = {app: pool.submit(attempt, app, site, Path(place) / app) for app in apps}
+        begun = {app: pool.submit(attempt, app, told[app], site, Path(place) / app) for app in apps}
         try:
             for app, future in begun.items():
                 error = future.exception()
@@ -259,16 +285,10 @@ def build(apps: Sequence[str], site: str, output: Path) -> list[str]:
             end_all()
             raise
     if not wrong:
-        new = output.with_name(f"{output.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
         for app, text in pages.items():
-            (new / f"{app}.md").write_text(text)
-        (new / "index.md").write_text(render_index(apps, site))
-        told = {app: snippets(app) for app in apps}
-        (new / "snippets.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        shutil.rmtree(output, ignore_errors=True)
-        new.rename(output)
+            (made / f"{app}.md").write_text(text)
+        (made / "index.md").write_text(index)
+        (made / "snippets.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     return wrong
 
 
@@ -286,21 +306,33 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "docs", help="the folder to write")
     parser.add_argument("--app", choices=APPS, help="leave out the pages of the other apps")
     options = parser.parse_args()
-    if not HAPROXY:
-        sys.exit(
-            "The pages show a request through the gateway, and there is no haproxy here: `apt install haproxy`, "
-            "`brew install haproxy`."
-        )
+    for program, path in (("curl", shutil.which("curl")), ("haproxy", HAPROXY)):
+        if not path:
+            sys.exit(f"The pages show requests and answers, and there is no {program} here: install it and try again.")
+    output = options.output
+    if output.exists() and any(output.iterdir()) and not (output / "snippets.json").exists():
+        sys.exit(f"{output} would be replaced, and holds something else than pages: name another folder.")
     os.environ["NO_PROXY"] = "127.0.0.1"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        wrong = build([options.app] if options.app else APPS, options.site, options.output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        made = output.with_name(f".{output.name}-{secrets.token_hex(4)}")
+        made.mkdir()
+        try:
+            wrong = build([options.app] if options.app else APPS, options.site, made)
+            if not wrong:
+                shutil.rmtree(output, ignore_errors=True)
+                made.rename(output)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted: nothing was written.")
+    except OSError as error:
+        sys.exit(f"The pages cannot be written: {error}")
     if wrong:
         sys.exit(f"Nothing was written: {len(wrong)} of the pages would not work.")
-    print(f"Wrote {options.output}.")
+    print(f"Wrote {output}.")
     return 0
 
 

@@ -4,13 +4,16 @@ import os
 import re
 import subprocess
 import sys
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import requests
 from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
+from service import Service, end, spawn
 
+DEADLINE = 30.0  # seconds that a request has
 PATIENCE = 600.0  # seconds that commands have; some install what they need
 PROGRAMS = Path(sys.base_prefix) / "bin"  # with this Python as python3
 ENVIRON = {  # for commands, as a person has it, without what make adds
@@ -35,13 +38,13 @@ def sections(text: str) -> dict[str, str]:
 
 def blocks(text: str) -> list[Block]:
     """Return the fenced code blocks of a text in Markdown."""
-    found, heading = [], ""
-    tokens = MarkdownIt().parse(text)
-    for token, following in pairwise(tokens):
-        if token.type == "heading_open":
-            heading = "".join(each.content for each in following.children or ())
+    found, heading, opened = [], "", False
+    for token in MarkdownIt().parse(text):
+        if opened:
+            heading = "".join(each.content for each in token.children or ())
         elif token.type == "fence":
             found.append(Block(heading, token.info, token.content))
+        opened = token.type == "heading_open"
     return found
 
 
@@ -71,11 +74,35 @@ def secret(folder: Path) -> str:
     return (folder / ".env").read_text().strip().removeprefix("SHARED_SECRET=")
 
 
+def status(service: Service, path: str, with_secret: bool = False, method: str = "GET") -> int:
+    """Return the status of a request to a service, with or without the secret in the .env of its folder."""
+    headers = {"X-Shared-Secret": secret(service.folder)} if with_secret else {}
+    return requests.request(method, service.url + path, headers=headers, timeout=DEADLINE).status_code
+
+
+def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
+    """Change app.py as a document says, and ask: a route that is added is protected, and one that is opened is open."""
+    for heading, expected in (("Add a route", 401), ("Open a route on purpose", 200)):
+        diffs = [block.code for block in page if (block.heading, block.language) == (heading, "diff")]
+        assert diffs, f"nothing says how: {heading}"
+        for diff in diffs:
+            (folder / "app.py").write_text(apply(diff, (folder / "app.py").read_text()))
+        with serve() as service:
+            assert status(service, "/items", with_secret=True) == 200, heading
+            assert status(service, "/items") == expected, heading
+            assert status(service, "/items", method="POST") == status(service, "/items/1") == 401, heading
+            assert status(service, "/protected") == 401, heading
+            assert status(service, "/healthz") == 200, heading
+
+
 def run(commands: str, folder: Path, **changes: str) -> str:
     """Run the commands of a block in a folder, and return what they print; the first that fails ends it."""
-    done = subprocess.run(
-        ["sh", "-e", "-c", commands], cwd=folder, env={**ENVIRON, **changes}, timeout=PATIENCE,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True,
-    )  # fmt: skip
-    assert not done.returncode, f"status {done.returncode} of\n{commands}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    process = spawn(["sh", "-e", "-c", commands], folder, {**ENVIRON, **changes}, subprocess.PIPE, subprocess.PIPE)
+    try:
+        out, err = (
+            said.decode(errors="replace").replace("\r\n", "\n") for said in process.communicate(timeout=PATIENCE)
+        )
+    finally:
+        end(process)
+    assert not process.returncode, f"status {process.returncode} of\n{commands}\n{out}{err}"
+    return out

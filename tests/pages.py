@@ -10,15 +10,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import new
 import psutil
 import pytest
 from bs4 import BeautifulSoup
-from docs import SITE, Followed, contract, followed
-from document import ENVIRON, Block, blocks, blocks_of_html, run
+from docs import SITE, Reader, followed
+from document import ENVIRON, Block, blocks, blocks_of_html, run, try_routes
 from gateway import HAPROXY
 from service import APPS, ROOT
 
@@ -48,12 +50,12 @@ def html(app: str, built: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def read(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Followed]]:
+def read(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Reader]]:
     """Give what does all that the page of an app in the site says, once."""
-    done: dict[str, Followed] = {}
+    done: dict[str, Reader] = {}
     with ExitStack() as running:
 
-        def read(app: str) -> Followed:
+        def read(app: str) -> Reader:
             if app not in done:
                 html = (built / "site" / app / "index.html").read_text()
                 folder = tmp_path_factory.mktemp(f"reader-{app}")
@@ -63,12 +65,20 @@ def read(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
         yield read
 
 
-def test_code(app: str, read: Callable[[str], Followed]) -> None:
+def test_code(app: str, read: Callable[[str], Reader]) -> None:
     """What its code blocks and its commands make in an empty folder meets the contract."""
-    contract(*read(app).services)
+    read(app).contract()
 
 
-def test_answers(app: str, html: str, read: Callable[[str], Followed]) -> None:
+def test_changes(app: str, html: str, read: Callable[[str], Reader], tmp_path: Path) -> None:
+    """So does what is changed as it says: a route is added, and then opened."""
+    reader = read(app)
+    folder = tmp_path / "home"
+    shutil.copytree(reader.home, folder, symlinks=True)
+    try_routes(blocks_of_html(html), folder, lambda: replace(reader, folder=tmp_path).serve(reader.commands))
+
+
+def test_answers(app: str, html: str, read: Callable[[str], Reader]) -> None:
     """What the curl lines are answered is what stands below each."""
     printed = [block.code for block in blocks_of_html(html) if block.language == "http"]
     assert len(printed) >= 8
@@ -137,9 +147,7 @@ def test_site(app: str, html: str, built: Path) -> None:
 def test_snippets(app: str, built: Path) -> None:
     """Each is where it says it is, with a hash that tells when it has changed."""
     told: dict[str, dict[str, Any]] = json.loads((built / "docs" / "snippets.json").read_text())[app]
-    ignored = shutil.ignore_patterns(".env", ".venv", "__pycache__")
-    names = {path.name for path in (ROOT / "apps" / app).iterdir()}
-    assert set(told["files"]) == names - ignored("", list(names))
+    assert set(told["files"]) == {path.name for path in new.files(ROOT / "apps" / app)}
     code = (ROOT / "apps" / app / "app.py").read_text()
     defined = re.findall(r"(?m)^ *(?:async def|def|class) (\w+)", code)
     assert sorted(name.rpartition(".")[2] for name in told["pieces"]) == sorted(defined)
@@ -166,7 +174,7 @@ def copy(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".venv", ".env"))
     shutil.copy(ROOT / "README.md", folder)
     (folder / "build" / "docs").mkdir(parents=True)
-    (folder / "build" / "docs" / "before.md").touch()
+    (folder / "build" / "docs" / "snippets.json").touch()
     return folder
 
 
@@ -182,8 +190,21 @@ BREAKS = {
     "path is another": ("shared/docs/page.md.jinja", '/healthz")', '/health")', "401"),
     "key is missing": ("shared/docs/page.md.jinja", 'Bearer YOUR_API_KEY\\"', 'Bearer \\"', "401"),
     "name is not known": ("shared/docs/page.md.jinja", "{{ plug }}", "{{ plugged }}", "plugged"),
+    "change does not fit": (f"apps/{APP}/README.md", " async def healthz()", " async def health()", "stands 0 times"),
+    "change does not work": (f"apps/{APP}/README.md", "+async def items()", "+async def items(", "at its start"),
+    "nobody tries it": (
+        f"apps/{APP}/README.md",
+        "Name its method",
+        "```bash\nexit 1\n```\n\nName its method",
+        "'bash'",
+    ),
     "section is gone": (f"apps/{APP}/README.md", "## Rotate the secret", "## Rotate", "Rotate the secret"),
 }
+
+
+def command(folder: Path) -> list[str]:
+    """Return the command that makes one page in a copy."""
+    return ["env", f"PYTHONPATH={folder / 'shared'}", sys.executable, str(folder / "tests" / "docs.py"), "--app", APP]
 
 
 def build_broken(kind: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -192,8 +213,7 @@ def build_broken(kind: str, folder: Path) -> subprocess.CompletedProcess[str]:
     text = (copy(folder) / path).read_text()
     assert old in text
     (folder / path).write_text(text.replace(old, new))
-    command = [sys.executable, str(folder / "tests" / "docs.py"), "--app", APP]
-    return subprocess.run(command, env=ENVIRON, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    return subprocess.run(command(folder), env=ENVIRON, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -213,27 +233,50 @@ def test_page_that_would_not_work_is_not_built(kind: str, broken: dict[str, tupl
     assert done.returncode != 0, done.stdout
     assert f"{APP}: the page does not work: " in done.stderr
     assert BREAKS[kind][3] in done.stderr
-    assert [path.name for path in (folder / "main" / "build").rglob("*")] == ["docs", "before.md"]
+    assert [path.name for path in (folder / "main" / "build").rglob("*")] == ["docs", "snippets.json"]
 
 
-def test_interrupted(tmp_path: Path) -> None:
-    """Nothing is written, and nothing is left running or lying about."""
-    main = copy(tmp_path / "main")
-    (place := tmp_path / "tmp").mkdir()
-    command = [sys.executable, str(main / "tests" / "docs.py"), "--app", APP]
-    process = subprocess.Popen(command, env={**ENVIRON, "TMPDIR": str(place)}, stderr=subprocess.PIPE, text=True)
+@contextmanager
+def building(folder: Path, until: str) -> Iterator[subprocess.Popen[str]]:
+    """Make the page out of a copy, and give the process when there is something at a path in its temporary folder."""
+    (place := folder / "tmp").mkdir()
+    environ = {**ENVIRON, "TMPDIR": str(place)}
+    process = subprocess.Popen(
+        command(folder / "main"), env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     try:
         deadline = time.monotonic() + DEADLINE
-        while not any(log.stat().st_size for log in place.rglob("log-0")):
+        while not any(place.glob(f"*/{APP}/{until}")):
             assert process.poll() is None
             assert time.monotonic() < deadline
-            time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        assert "nothing was written" in process.communicate(timeout=DEADLINE)[1]
-        assert process.returncode != 0
+            time.sleep(0.05)
+        yield process
     finally:
         process.kill()
         process.wait()
-    assert [path.name for path in (main / "build").rglob("*")] == ["docs", "before.md"]
+
+
+def test_what_is_written_is_what_was_tried(tmp_path: Path) -> None:
+    """Also if the code becomes another meanwhile."""
+    main = copy(tmp_path / "main")
+    rule = main / "apps" / APP / "shared_secret.py"
+    with building(tmp_path, "log") as process:
+        rule.write_text(rule.read_text().replace("return None if any(fits) else INVALID", "return None"))
+        _, said = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0, said
+    for name in (f"{APP}.md", "snippets.json"):
+        assert "return None if any(fits) else INVALID" in (main / "build" / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("moment", ["home/.venv", "log"])
+def test_interrupted(moment: str, tmp_path: Path) -> None:
+    """Nothing is written, and nothing is left running or lying about."""
+    main = copy(tmp_path / "main")
+    with building(tmp_path, moment) as process:
+        process.send_signal(signal.SIGTERM)
+        assert "nothing was written" in process.communicate(timeout=DEADLINE)[1]
+        assert process.returncode != 0
+    place = tmp_path / "tmp"
+    assert [path.name for path in (main / "build").rglob("*")] == ["docs", "snippets.json"]
     assert list(place.iterdir()) == []
     assert not [each for each in psutil.process_iter(["cmdline"]) if str(place) in str(each.info["cmdline"])]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import requests
 from target import Instance
@@ -43,6 +43,24 @@ def free_port() -> int:
         if port not in given_out:
             given_out.add(port)
             return port
+
+
+def spawn(command: list[str], folder: Path, environ: Mapping[str, str], out: Any, err: Any) -> subprocess.Popen[bytes]:
+    """Start a process, in a group of its own, that `end_all` ends if nobody does before."""
+    with spawning:
+        if spawned is None:
+            raise RuntimeError("No more processes are started: this is the end.")
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        spawned.append(process)
+    return process
 
 
 class PortTakenError(RuntimeError):
@@ -98,20 +116,8 @@ class Service:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process, in a group of its own, without waiting for anything."""
-        with self._log.open("ab") as log, spawning:
-            if spawned is None:
-                raise RuntimeError("No more services are started: this is the end.")
-            process = subprocess.Popen(
-                self.command,
-                cwd=self.folder,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-            spawned.append(process)
-        return process
+        with self._log.open("ab") as log:
+            return spawn(self.command, self.folder, self.environ, log, log)
 
     def __enter__(self) -> Self:
         while True:
@@ -167,6 +173,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    with spawning:
+        if spawned and process in spawned:
+            spawned.remove(process)  # its number may be another's by and by
 
 
 def end_all() -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from document import ENVIRON, PROGRAMS, apply, blocks, run, secret, sections
+from document import DEADLINE, ENVIRON, PROGRAMS, blocks, run, secret, sections, status, try_routes
 from service import ROOT, Service, free_port, start_command
 
-DEADLINE = 30.0  # seconds
 REPOSITORY = "../origin-guard"  # stands for it in the documents
 
 
@@ -38,12 +37,6 @@ def started(folder: Path, log: Path) -> Iterator[Service]:
     log.touch()
     with Service(folder.name, ["sh", "-e", "-c", code(folder, "Run")[0]], folder, {}, log, PROGRAMS) as service:
         yield service
-
-
-def status(service: Service, path: str, with_secret: bool = False, method: str = "GET") -> int:
-    """Return the status of a request."""
-    headers = {"X-Shared-Secret": secret(service.folder)} if with_secret else {}
-    return requests.request(method, service.url + path, headers=headers, timeout=DEADLINE).status_code
 
 
 def here(commands: str, service: Service) -> str:
@@ -68,18 +61,10 @@ def test_run(starter: Path, tmp_path: Path) -> None:
 def test_routes(starter: Path, tmp_path: Path) -> None:
     """A route that is added is protected; one that is opened is open, and nothing beside it."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
-    app, log = folder / "app.py", tmp_path / "log"
-    for step, opened in (("Add a route", False), ("Open a route on purpose", True)):
-        for diff in code(folder, step):
-            app.write_text(apply(diff, app.read_text()))
-        log.write_text("")
-        environ = {"SHARED_SECRET": secret(folder)}
-        with Service(folder.name, start_command(folder), folder, environ, log, starter / ".venv" / "bin") as service:
-            assert status(service, "/items", with_secret=True) == 200
-            assert status(service, "/items") == (200 if opened else 401)
-            assert status(service, "/items", method="POST") == status(service, "/items/1") == 401
-            assert status(service, "/protected") == 401
-            assert status(service, "/healthz") == 200
+    (log := tmp_path / "log").touch()
+    config, programs = {"SHARED_SECRET": secret(folder)}, starter / ".venv" / "bin"
+    readme = blocks((folder / "README.md").read_text())
+    try_routes(readme, folder, lambda: Service(folder.name, start_command(folder), folder, config, log, programs))
 
 
 def test_contract(starter: Path, tmp_path: Path) -> None:

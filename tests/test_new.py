@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import new
 import pytest
 from document import ENVIRON
 from service import APPS, ROOT
@@ -22,12 +23,12 @@ def folder(tmp_path: Path) -> Path:
     for name in ("Makefile", "shared/new.py"):
         shutil.copy(ROOT / name, tmp_path / "main" / name)
     shutil.copytree(ROOT / "apps", tmp_path / "main" / "apps", ignore=shutil.ignore_patterns(".venv", "__pycache__"))
-    for name in (".env", ".venv/bin/python", "__pycache__/app.pyc"):
+    for name in (".env", ".env.production", ".venv/bin/python", "__pycache__/app.pyc", "notes.txt"):
         (tmp_path / "main" / "apps" / "falcon" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "main" / "apps" / "falcon" / name).write_text("of another")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").mkdir(0o700)
     return tmp_path
 
 
@@ -54,17 +55,18 @@ def test_copy(app: str, folder: Path) -> None:
     """The same files, but for the name in two of them, and a secret of its own."""
     done = make_new(folder, f"FROM={app}", "TO=../empty")
     assert done.returncode == 0, done.stderr
+    assert (folder / "empty").stat().st_mode & 0o777 == 0o700
     assert make_new(folder, f"FROM={app}", "TO=../second.one").returncode == 0
     envs = set()
     for name, title in (("empty", "empty"), ("second.one", "second-one")):
-        got, source = files(folder / name), files(ROOT / "apps" / app)
+        got = files(folder / name)
+        source = {path.name: path.read_bytes() for path in new.files(ROOT / "apps" / app)}
         env = got.pop(".env").decode()
         assert re.fullmatch(r"SHARED_SECRET=[\w-]{43}\n", env)
         assert (folder / name / ".env").stat().st_mode & 0o777 == 0o600
         envs.add(env)
-        kept = {path for path in source if not path.startswith((".env", ".venv", "__pycache__"))}
-        assert got.keys() == kept
-        assert {path for path in kept if got[path] != source[path]} == {"README.md", "pyproject.toml"}
+        assert got.keys() == source.keys()
+        assert {path for path in source if got[path] != source[path]} == {"README.md", "pyproject.toml"}
         assert got["README.md"].startswith(f"# {title}\n".encode())
         assert f'name = "{title}"\n'.encode() in got["pyproject.toml"]
         assert b"origin-guard-" not in got["README.md"] + got["pyproject.toml"]
@@ -82,8 +84,11 @@ def test_copy(app: str, folder: Path) -> None:
         (["FROM=falcon"], "TO="),
         (["FROM=falcon", "TO=../full"], "not an empty folder"),
         (["FROM=falcon", "TO=../full/file"], "not an empty folder"),
-        (["FROM=falcon", "TO=apps/falcon"], "not an empty folder"),
-        (["FROM=falcon", "TO=."], "not an empty folder"),
+        (["FROM=falcon", "TO=.."], "not an empty folder"),
+        (["FROM=falcon", "TO=apps/falcon"], "Name one outside"),
+        (["FROM=falcon", "TO=apps/sixth"], "Name one outside"),
+        (["FROM=falcon", "TO=."], "Name one outside"),
+        (["FROM=falcon", "TO=~nobody-has-this-name/new"], "home"),
         (["FROM=falcon", "TO=../a b"], "letters, digits and dashes"),
         (["FROM=falcon", "TO=../it's"], "letters, digits and dashes"),
         (["FROM=falcon", "TO=/"], "letters, digits and dashes"),
@@ -105,7 +110,7 @@ def test_refused(words: list[str], said: str, folder: Path) -> None:
 
 def test_fails_half_way(folder: Path) -> None:
     """What cannot be copied whole is not there at all."""
-    (folder / "main" / "apps" / "falcon" / "z").symlink_to("nowhere")
+    (folder / "main" / "apps" / "falcon" / "shared_secret.py").unlink()
     done = make_new(folder, "FROM=falcon", "TO=../new")
     assert done.returncode != 0
     assert "Nothing was made" in done.stderr
@@ -116,10 +121,8 @@ def test_fails_half_way(folder: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(number: int, folder: Path) -> None:
     """Nor is what somebody has interrupted."""
-    many = folder / "main" / "apps" / "falcon" / "many"
-    many.mkdir()
-    for name in range(10_000):
-        (many / str(name)).touch()
+    with (folder / "main" / "apps" / "falcon" / "app.py").open("a") as file:
+        file.truncate(300_000_000)  # takes a while to copy
     command = [sys.executable, "shared/new.py", "falcon", "../new"]
     process = subprocess.Popen(command, cwd=folder / "main", stderr=subprocess.PIPE, text=True)
     try:

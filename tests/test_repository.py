@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import new
 import pytest
 from document import sections
 from service import APPS, ROOT, start_command
@@ -29,16 +30,9 @@ def test_an_app_folder_holds_what_it_needs_and_nothing_else(app: str) -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     command = " ".join(start_command(ROOT / "apps" / app))
-    names = {
-        ".gitignore",
-        "Dockerfile",
-        "README.md",
-        "app.py",
-        "pyproject.toml",
-        "requirements.txt",
-        "shared_secret.py",
-    }
-    assert {path.removeprefix(f"apps/{app}/") for path in tracked} == {*names, SERVERS[command]}
+    files = {path.removeprefix(f"apps/{app}/") for path in tracked}
+    assert files == {*new.FILES, SERVERS[command]}
+    assert files == {path.name for path in new.files(ROOT / "apps" / app)}
 
 
 def test_readmes_give_the_start_command_of_the_app(app: str) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-project = "Answer only your API gateway"
+project = "origin-guard"
 extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design"]
 myst_enable_extensions = ["colon_fence"]
 html_theme = "furo"
-html_title = project
-html_show_copyright = html_show_sphinx = html_copy_source = False
+html_title = "origin-guard"
+html_show_copyright = html_show_sphinx = html_copy_source = html_use_index = False
+pygments_dark_style = "github-dark"
+copybutton_selector = ":is(.highlight-python, .highlight-sh) pre"  # a diff or an answer is not to be pasted
 html_theme_options: dict[str, list[str]] = {"top_of_page_buttons": []}
 html_static_path = ["static"]
 html_css_files = ["site.css"]
