@@ -24,7 +24,7 @@ import check
 import new
 from document import PROGRAMS, Block, blocks, run, secret, sections, try_routes
 from gateway import HAPROXY, Gateway
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from report import versions
 from service import APPS, ROOT, Service, end_all, start_command
 
@@ -103,6 +103,8 @@ def from_readme(text: str) -> list[tuple[str, str]]:
     """Return the sections of an app's README that are about its code, with their headings."""
     found = sections(text)
     headings = list(found)
+    for heading in ("Configure", "Test it", "Rotate the secret"):
+        assert heading in found, f"README.md has no section {heading!r}"
     chosen = headings[headings.index("Configure") : headings.index("Test it")]
     return [(heading, found[heading]) for heading in [*chosen, "Rotate the secret"]]
 
@@ -328,8 +330,8 @@ def main() -> int:
             shutil.rmtree(made, ignore_errors=True)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted: nothing was written.")
-    except OSError as error:
-        sys.exit(f"The pages cannot be written: {error}")
+    except (OSError, AssertionError, TemplateError) as error:
+        sys.exit(f"The pages cannot be made: {error}")
     if wrong:
         sys.exit(f"Nothing was written: {len(wrong)} of the pages would not work.")
     print(f"Wrote {output}.")
