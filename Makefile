@@ -87,8 +87,9 @@ docs: .venv/tests/$(INSTALLED) # make a page for each app and try all that it sa
 	@PYTHONPATH=shared $(SUITE)/python tests/docs.py --output $(BUILD)/docs $(call option,SITE,site)
 
 docs-site: .venv/docs/$(INSTALLED) | $(BUILD)/docs
-	@rm -rf $(BUILD)/site
-	@.venv/docs/bin/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir shared/docs $(BUILD)/docs $(BUILD)/site
+	@rm -rf $(BUILD)/site $(BUILD)/doctrees
+	@.venv/docs/bin/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir shared/docs \
+		--doctree-dir $(BUILD)/doctrees $(BUILD)/docs $(BUILD)/site
 
 docs-serve: docs-site # show the pages as a site: PORT=8006
 	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),$(port_docs))

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 USAGE = "make new FROM=falcon TO=../my-api"
 FILES = (".gitignore", "app.py", "Dockerfile", "pyproject.toml", "README.md", "requirements.txt", "shared_secret.py")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SERVERS = ("gunicorn.conf.py", "serve.py")
 
 
@@ -50,6 +51,8 @@ def new(source: str, target: str) -> str:
         (draft / ".env").write_text(f"SHARED_SECRET={secrets.token_urlsafe(32)}\n")
         if folder.exists():
             shutil.copymode(folder, draft)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # it is whole now, and is not taken back
         draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
@@ -62,7 +65,7 @@ def new(source: str, target: str) -> str:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:
         print(new(*sys.argv[1:]), end="")

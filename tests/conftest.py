@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """End on SIGTERM and SIGHUP as on Ctrl-C, so that no server is left running; ask no proxy for what runs here."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    os.environ["NO_PROXY"] = "127.0.0.1"
+    os.environ.update(document.NO_PROXY)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < enough:  # hundreds of clients at once

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import check
 import new
-from document import PROGRAMS, Block, blocks, run, secret, sections, try_routes
+from document import NO_PROXY, PROGRAMS, ROUTES, Block, blocks, run, secret, sections, try_routes
 from gateway import HAPROXY, Gateway
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from report import versions
@@ -41,7 +41,6 @@ def fact(path: str, pattern: str) -> str:
 
 
 HEADER = fact("shared/shared_secret.py", r'^HEADER = "(.+)"')
-ORIGIN = "http://127.0.0.1:" + fact("shared/serve.py", r'"PORT"\) or "(\d+)"')
 GATEWAY = "http://127.0.0.1:" + fact("shared/gateway/manage.py", r'"GATEWAY_PORT": "(\d+)"')
 
 
@@ -58,9 +57,10 @@ def plug(app: str) -> str:
     return fact("README.md", rf"^\| \[.+?\]\(apps/{app}\) \| .+? \| (.+?) \|")
 
 
-def pins(app: str) -> dict[str, str]:
-    """Return the version that is pinned of each package that an app depends on."""
-    return {name: version for name, version in versions(app).items() if name != "Python"}
+def origin(app: str) -> str:
+    """Return the address that an app listens on unless it is told another."""
+    server = next(path for path in new.files(ROOT / "apps" / app) if path.name in new.SERVERS)
+    return "http://127.0.0.1:" + fact(f"apps/{app}/{server.name}", r'"PORT"\) or "(\d+)"')
 
 
 def snippet(path: str, line: int, code: str) -> dict[str, Any]:
@@ -88,12 +88,18 @@ def pieces(code: str) -> Iterator[tuple[str, int, str]]:
 
 
 def snippets(app: str) -> dict[str, Any]:
-    """Return what snippets.json has of an app: its files by name, and the functions and classes of app.py by theirs."""
+    """Return what snippets.json has of an app: its files by name, and the functions and classes of app.py by theirs.
+
+    And the name of the framework, how the check is plugged in, the start command, and the versions that are pinned.
+    """
     paths = new.files(ROOT / "apps" / app)
     files = {path.name: snippet(f"apps/{app}/{path.name}", 1, path.read_text()) for path in paths}
     code = files["app.py"]
     return {
         "title": title(app),
+        "plug": plug(app),
+        "start": " ".join(start_command(ROOT / "apps" / app)),
+        "packages": {name: version for name, version in versions(app).items() if name != "Python"},
         "files": files,
         "pieces": {name: snippet(code["path"], line, text) for name, line, text in pieces(code["code"])},
     }
@@ -143,13 +149,13 @@ def render(app: str, told: Mapping[str, Any], site: str) -> Draft:
     text = TEMPLATES.get_template("page.md.jinja").render(
         app=app,
         title=told["title"],
-        plug=plug(app),
+        plug=told["plug"],
         site=site,
         header=HEADER,
         files={name: file["code"] for name, file in told["files"].items() if file["language"] == "python"},
-        pins=pins(app),
-        start=" ".join(start_command(ROOT / "apps" / app)),
-        origin=ORIGIN,
+        packages=told["packages"],
+        start=told["start"],
+        origin=origin(app),
         gateway=GATEWAY,
         readme=from_readme(told["files"]["README.md"]["code"]),
         others={other: title(other) for other in APPS if other != app},
@@ -158,10 +164,9 @@ def render(app: str, told: Mapping[str, Any], site: str) -> Draft:
     return Draft(text, expected)
 
 
-def render_index(apps: Sequence[str], site: str) -> str:
-    """Make the page that lists the pages of some apps."""
-    rows = [{"app": app, "title": title(app), "plug": plug(app), "pins": pins(app)} for app in apps]
-    return TEMPLATES.get_template("index.md.jinja").render(pages=rows, site=site)
+def render_index(told: Mapping[str, Any], site: str) -> str:
+    """Make the page that lists the pages."""
+    return TEMPLATES.get_template("index.md.jinja").render(apps=told, site=site)
 
 
 # Doing what a page says
@@ -195,41 +200,69 @@ class Reader:
             run(shlex.join([sys.executable, check.__file__, *words]), ROOT, SHARED_SECRET=secret(self.home))
 
 
+def steps(app: str, page: Sequence[Block]) -> Iterator[tuple[str, Block]]:
+    """Return what a reader does with each block of a page; refuse one that nobody would try."""
+    files = {path.name for path in new.files(ROOT / "apps" / app)}
+    start = f".venv/bin/{' '.join(start_command(ROOT / 'apps' / app))}"
+    before = ""
+    for block in page:
+        last = block.code.rstrip().rpartition("\n")[2]
+        match block.language:
+            case "python" if block.heading in files:
+                step = "write"
+            case "sh" if last in (start, f"SHARED_SECRET= {start}"):
+                step = "start"
+            case "sh" if block.code.startswith("curl -i ") and "\n" not in block.code.rstrip():
+                step = "ask"
+            case "sh" if block.code == ". ./.env\n":
+                step = "source"
+            case "sh" if start not in block.code and "curl" not in block.code:
+                step = "run"
+            case "http" if before == "ask":
+                step = "compare"
+            case "diff" if block.heading in ROUTES:
+                step = "change"
+            case "text" if block.heading == "Who does what":
+                step = "look"
+            case _:
+                raise AssertionError(f"nobody would try this, under {block.heading!r}:\n{block.code}")
+        assert (step == "compare") == (before == "ask"), f"this has no answer, or is none:\n{block.code}"
+        yield step, block
+        before = step
+
+
 @contextmanager
 def followed(app: str, page: Sequence[Block], folder: Path) -> Iterator[Reader]:
     """Write the files of a page to a folder and run its commands one after the other, as a reader does.
 
     Only ports are others, and the gateway is one that was started for this. Changes to the code are for `try_routes`.
     """
-    reader, gateway, sourced = Reader(app, folder), None, ""  # lines that set variables where requests are made
-    start = f".venv/bin/{' '.join(start_command(ROOT / 'apps' / app))}"
+    reader, gateway, sourced = Reader(app, folder), None, ""
     temporary = folder / "tmp"
     for each in (reader.home, temporary):
         each.mkdir(parents=True)
     with ExitStack() as running:
-        for block in page:
-            if block.language == "python":
+        for step, block in list(steps(app, page)):
+            if step == "write":
                 (reader.home / block.heading).write_text(block.code)
-            elif block.language == "sh" and block.code.rstrip().endswith(start):
+            elif step == "run":
+                run(block.code, reader.home, TMPDIR=str(temporary))
+            elif step == "source":
+                sourced += block.code
+            elif step == "start":
                 if before := reader.service:
                     before.stop()
                     reader.service = reader.serve(block.code, PORT=str(before.address.port))
                 else:
                     reader.service, reader.commands = reader.serve(block.code), block.code
                 running.enter_context(reader.service)
-            elif block.language == "sh" and block.code.startswith("curl"):
+            elif step == "ask":
                 assert reader.service, "there is a request before there is a service"
-                command = block.code.replace(ORIGIN, reader.service.url)
+                command = block.code.replace(origin(app), reader.service.url)
                 if GATEWAY in command:
                     gateway = gateway or running.enter_context(gateway_before(reader.service, folder / "gateway"))
                     command = command.replace(GATEWAY, gateway.url).replace("YOUR_API_KEY", gateway.key())
                 reader.answers.append(run(sourced + command, reader.home))
-            elif block.language == "sh" and block.code.startswith(". "):
-                sourced += block.code
-            elif block.language == "sh":
-                run(block.code, reader.home, TMPDIR=str(temporary))
-            else:
-                assert block.language in ("diff", "http", "text"), f"nobody tries what is in {block.language!r}"
         yield reader
 
 
@@ -243,54 +276,59 @@ def gateway_before(service: Service, folder: Path) -> Gateway:
     return gateway
 
 
-def attempt(app: str, told: Mapping[str, Any], site: str, folder: Path) -> str:
-    """Return the page of an app with the answers that come back; raise an error if anything on it does not work."""
+def attempt(app: str, site: str, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return the page of an app with the answers that come back, and its snippets; an error is raised by what fails."""
+    told = snippets(app)  # read once: what is written is what was tried
     draft = render(app, told, site)
     page = blocks(draft.text)
+    asked = [block.code.strip() for step, block in steps(app, page) if step == "ask"]
+    assert len(asked) == len(draft.expected), "a request on the page is not one of its template"
     with followed(app, page, folder) as reader:
-        asked = [block.code.strip() for block in page if block.code.startswith("curl")]
         wrong = [
             f"{request}\nis answered\n{answer}\nand not {status}"
             for request, answer, status in zip(asked, reader.answers, draft.expected, strict=True)
             if int(answer.split()[1]) != status
         ]
         assert not wrong, "\n".join([*wrong, "the service's log:", reader.serve("").tail()])
+        installed = run(".venv/bin/pip freeze", reader.home).lower().splitlines()
+        for name, version in told["packages"].items():
+            assert f"{name.lower()}=={version}" in installed, f"what the page installs is not {name} {version}"
         reader.contract()
         try_routes(page, reader.home, lambda: reader.serve(reader.commands))
-    return draft.whole(reader.answers)
+    return draft.whole(reader.answers), told
 
 
 # The command
 
 
-def build(apps: Sequence[str], site: str, made: Path) -> list[str]:
+def build(apps: Sequence[str], site: str, folder: Path) -> list[str]:
     """Write the pages of some apps, an index and snippets.json to a folder.
 
     Where a page does not work nothing is written; return what is wrong, one text for each page.
     """
-    told = {app: snippets(app) for app in apps}  # read once: what is written is what was tried
-    index = render_index(apps, site)
-    wrong, pages = [], {}
+    wrong, made = [], {}
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(max_workers=2) as pool:
-        begun = {app: pool.submit(attempt, app, told[app], site, Path(place) / app) for app in apps}
+        begun = {app: pool.submit(attempt, app, site, Path(place) / app) for app in apps}
         try:
             for app, future in begun.items():
                 error = future.exception()
                 if error:
-                    wrong.append(f"{app}: the page does not work: {error}")
+                    said = error if isinstance(error, AssertionError | RuntimeError) else repr(error)
+                    wrong.append(f"{app}: the page does not work: {said}")
                     print(wrong[-1], file=sys.stderr, flush=True)
                 else:
-                    pages[app] = future.result()
+                    made[app] = future.result()
                     print(f"{app}: the page works, and what it starts meets the contract", flush=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             end_all()
             raise
     if not wrong:
-        for app, text in pages.items():
-            (made / f"{app}.md").write_text(text)
-        (made / "index.md").write_text(index)
-        (made / "snippets.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        for app, (text, _) in made.items():
+            (folder / f"{app}.md").write_text(text)
+        told = {app: told for app, (_, told) in made.items()}
+        (folder / "index.md").write_text(render_index(told, site))
+        (folder / "snippets.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     return wrong
 
 
@@ -311,27 +349,29 @@ def main() -> int:
     for program, path in (("curl", shutil.which("curl")), ("haproxy", HAPROXY)):
         if not path:
             sys.exit(f"The pages show requests and answers, and there is no {program} here: install it and try again.")
-    output = options.output
-    if output.exists() and any(output.iterdir()) and not (output / "snippets.json").exists():
-        sys.exit(f"{output} would be replaced, and holds something else than pages: name another folder.")
-    os.environ["NO_PROXY"] = "127.0.0.1"
+    os.environ.update(NO_PROXY)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    output: Path = options.output
+    made, old = (output.with_name(f".{output.name}-{secrets.token_hex(4)}") for _ in range(2))
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        made = output.with_name(f".{output.name}-{secrets.token_hex(4)}")
-        made.mkdir()
-        try:
-            wrong = build([options.app] if options.app else APPS, options.site, made)
-            if not wrong:
-                shutil.rmtree(output, ignore_errors=True)
-                made.rename(output)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        if output.exists() and any(output.iterdir()) and not (output / "snippets.json").exists():
+            sys.exit(f"{output} would be replaced, and holds something else than pages: name another folder.")
+        made.mkdir(parents=True)
+        wrong = build([options.app] if options.app else APPS, options.site, made)
+        if not wrong:
+            if output.exists():
+                output.rename(old)
+            made.rename(output)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted: nothing was written.")
-    except (OSError, AssertionError, TemplateError) as error:
+    except (OSError, TemplateError) as error:
         sys.exit(f"The pages cannot be made: {error}")
+    finally:
+        if old.exists() and not output.exists():
+            old.rename(output)
+        for each in (made, old):
+            shutil.rmtree(each, ignore_errors=True)
     if wrong:
         sys.exit(f"Nothing was written: {len(wrong)} of the pages would not work.")
     print(f"Wrote {output}.")

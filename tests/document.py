@@ -16,9 +16,17 @@ from service import Service, end, spawn
 DEADLINE = 30.0  # seconds that a request has
 PATIENCE = 600.0  # seconds that commands have; some install what they need
 PROGRAMS = Path(sys.base_prefix) / "bin"  # with this Python as python3
+NO_PROXY = {  # for what runs here
+    name: ",".join(filter(None, (os.environ.get(name), "127.0.0.1"))) for name in ("NO_PROXY", "no_proxy")
+}
 ENVIRON = {  # for commands, as a person has it, without what make adds
     **{name: value for name, value in os.environ.items() if "MAKE" not in name},
     "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+    **NO_PROXY,
+}
+ROUTES = {  # sections that change app.py, and the status of the route without the secret after each
+    "Add a route": 401,
+    "Open a route on purpose": 200,
 }
 
 
@@ -42,6 +50,8 @@ def blocks(text: str) -> list[Block]:
     for token in MarkdownIt().parse(text):
         if opened:
             heading = "".join(each.content for each in token.children or ())
+        elif token.type in ("code_block", "html_block"):
+            raise AssertionError(f"use a fence with a language, so that it can be tried:\n{token.content}")
         elif token.type == "fence":
             found.append(Block(heading, token.info, token.content))
         opened = token.type == "heading_open"
@@ -82,7 +92,7 @@ def status(service: Service, path: str, with_secret: bool = False, method: str =
 
 def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
     """Change app.py as a document says, and ask: a route that is added is protected, and one that is opened is open."""
-    for heading, expected in (("Add a route", 401), ("Open a route on purpose", 200)):
+    for heading, expected in ROUTES.items():
         diffs = [block.code for block in page if (block.heading, block.language) == (heading, "diff")]
         assert diffs, f"nothing says how: {heading}"
         for diff in diffs:
@@ -90,9 +100,11 @@ def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]
         with serve() as service:
             assert status(service, "/items", with_secret=True) == 200, heading
             assert status(service, "/items") == expected, heading
-            assert status(service, "/items", method="POST") == status(service, "/items/1") == 401, heading
-            assert status(service, "/protected") == 401, heading
             assert status(service, "/healthz") == 200, heading
+            for path in ("/", "/protected", "/items/1", "/docs", "/openapi.json", "/schema"):
+                assert status(service, path) == 401, f"{heading}: {path}"
+            for path in ("/items", "/protected", "/healthz"):
+                assert status(service, path, method="POST") == 401, f"{heading}: POST {path}"
 
 
 def run(commands: str, folder: Path, **changes: str) -> str:

@@ -179,26 +179,40 @@ def copy(folder: Path) -> Path:
 
 
 APP = "fastapi"
+TEMPLATE, PROSE, TEXT = "shared/docs/page.md.jinja", f"apps/{APP}/README.md", "Now whoever reaches"
 BREAKS = {
-    "lets all in": (f"apps/{APP}/shared_secret.py", "return None if any(fits) else INVALID", "return None", "401"),
+    "lets all in": (
+        f"apps/{APP}/shared_secret.py",
+        "return None if any(fits) else INVALID",
+        "return None",
+        "and not 401",
+    ),
     "lets two in": (f"apps/{APP}/shared_secret.py", "if len(values) > 1:", "if len(values) > 9:", "the contract"),
     "does not import": (f"apps/{APP}/app.py", "import HEADER, SharedSecret", "import Secret", "ImportError"),
     "does not start": (f"apps/{APP}/serve.py", '"app:app"', '"app:nothing"', "at its start"),
-    "is not installed": (f"apps/{APP}/requirements.txt", "fastapi==", "fastapi==9999.", "fastapi==9999."),
-    "file is not on the page": ("shared/docs/page.md.jinja", "### `{{ name }}`", "### {{ name }}.txt", "at its start"),
-    "command is another": ("shared/docs/page.md.jinja", "python3 -m venv .venv", "python3 -m venv .env", "not found"),
-    "path is another": ("shared/docs/page.md.jinja", '/healthz")', '/health")', "401"),
-    "key is missing": ("shared/docs/page.md.jinja", 'Bearer YOUR_API_KEY\\"', 'Bearer \\"', "401"),
-    "name is not known": ("shared/docs/page.md.jinja", "{{ plug }}", "{{ plugged }}", "plugged"),
-    "change does not fit": (f"apps/{APP}/README.md", " async def healthz()", " async def health()", "stands 0 times"),
-    "change does not work": (f"apps/{APP}/README.md", "+async def items()", "+async def items(", "at its start"),
-    "nobody tries it": (
-        f"apps/{APP}/README.md",
-        "Name its method",
-        "```bash\nexit 1\n```\n\nName its method",
-        "'bash'",
+    "is not installed": (f"apps/{APP}/requirements.txt", "fastapi==", "fastapi==9999.", "No matching distribution"),
+    "file is not on the page": (TEMPLATE, "### `{{ name }}`", "### {{ name }}.txt", "nobody would try"),
+    "command is another": (TEMPLATE, "python3 -m venv .venv", "python3 -m venv .env", "not found"),
+    "path is another": (TEMPLATE, '/healthz")', '/health")', "and not 200"),
+    "key is missing": (TEMPLATE, 'Bearer YOUR_API_KEY\\"', 'Bearer \\"', "and not 200"),
+    "name is not known": (TEMPLATE, "{{ plug }}", "{{ plugged }}", "plugged"),
+    "change does not fit": (PROSE, " async def healthz()", " async def health()", "stands 0 times"),
+    "change does not work": (PROSE, "+async def items()", "+async def items(", "at its start"),
+    "change opens more": (PROSE, '("GET", "/items")}', '("GET", "/items"), ("GET", "/docs")}', "/docs"),
+    "change is elsewhere": (
+        TEMPLATE,
+        "## Where to go on\n",
+        "## Where to go on\n\n```diff\n-a\n+b\n```\n",
+        "nobody would try",
     ),
-    "section is gone": (f"apps/{APP}/README.md", "## Rotate the secret", "## Rotate", "Rotate the secret"),
+    "language is another": (PROSE, TEXT, "```bash\nexit 1\n```\n\n" + TEXT, "nobody would try"),
+    "file is none": (PROSE, TEXT, "```python\nexit(1)\n```\n\n" + TEXT, "nobody would try"),
+    "block has no fence": (PROSE, TEXT, "    exit 1\n\n" + TEXT, "use a fence"),
+    "answer is invented": (PROSE, TEXT, "```http\nHTTP/1.1 200 OK\n```\n\n" + TEXT, "nobody would try"),
+    "request has no answer": (PROSE, TEXT, "```sh\ncurl -i http://a.test\n```\n\n" + TEXT, "has no answer"),
+    "listens elsewhere": (TEMPLATE, ".venv/bin/{{ start }}", "HOST=0.0.0.0 .venv/bin/{{ start }}", "nobody would try"),
+    "versions are open": (TEMPLATE, 'map("join", "==")', 'map("join", "<=")', "status"),
+    "section is gone": (PROSE, "## Rotate the secret", "## Rotate", "Rotate the secret"),
 }
 
 
@@ -279,4 +293,4 @@ def test_interrupted(moment: str, tmp_path: Path) -> None:
     place = tmp_path / "tmp"
     assert [path.name for path in (main / "build").rglob("*")] == ["docs", "snippets.json"]
     assert list(place.iterdir()) == []
-    assert not [each for each in psutil.process_iter(["cmdline"]) if str(place) in str(each.info["cmdline"])]
+    assert not [each for each in psutil.process_iter(["cmdline", "cwd"]) if str(place) in str(each.info)]

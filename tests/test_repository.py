@@ -60,6 +60,17 @@ def test_readmes_name_every_variable(app: str) -> None:
     assert sorted(named) == sorted({*read, *secrets, *(f"{name}_FILE" for name in secrets)})
 
 
+def test_readmes_name_the_address_that_is_listened_on(app: str) -> None:
+    """Where nobody tells it another."""
+    folder = ROOT / "apps" / app
+    host, port = re.findall(
+        r'os\.environ\.get\("(?:HOST|PORT)"\) or "(.+?)"', "".join(map(Path.read_text, folder.glob("*.py")))
+    )
+    readme = (folder / "README.md").read_text()
+    assert f"| `HOST`, `PORT` | `{host}`, `{port}` |" in readme
+    assert set(re.findall(r"http://[\d.]+:\d+", readme)) == {f"http://{host}:{port}"}
+
+
 def test_dockerfiles_differ_in_the_start_command_alone() -> None:
     """Each gives that of its app, and all else is the same."""
     rest = set()

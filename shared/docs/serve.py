@@ -12,7 +12,7 @@ def main(folder: Path, port: str) -> None:
     try:
         server = ThreadingHTTPServer(("127.0.0.1", int(port)), handler)
     except (OSError, OverflowError, ValueError) as error:
-        sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error}. Name another: make docs-serve PORT=8080")
+        sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error}. Name another: make docs-serve PORT=8007")
     print(f"The pages are on http://127.0.0.1:{port}; Ctrl-C ends it.", flush=True)
     try:
         server.serve_forever()
