@@ -19,6 +19,7 @@ import new
 import psutil
 import pytest
 from bs4 import BeautifulSoup
+from conftest import parameters
 from docs import SITE, Reader, followed
 from document import ENVIRON, Block, blocks, blocks_of_html, run, try_routes
 from gateway import HAPROXY
@@ -231,10 +232,13 @@ def build_broken(kind: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, Any]]]:
-    """Give what came of each, two at a time, because most of it is waiting."""
+def broken(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Path, Any]]]:
+    """Give what came of each that is asked for, two at a time, because most of it is waiting."""
+    asked = {str(parameters(item).get("kind")) for item in request.session.items}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        folders = {kind: tmp_path_factory.mktemp("broken") for kind in BREAKS}
+        folders = {kind: tmp_path_factory.mktemp("broken") for kind in BREAKS if kind in asked}
         yield {kind: (folder, pool.submit(build_broken, kind, folder / "main")) for kind, folder in folders.items()}
         pool.shutdown(cancel_futures=True)
 
