@@ -73,8 +73,9 @@ def blocks_of_html(text: str) -> list[Block]:
 
 def apply(diff: str, code: str) -> str:
     """Return code with a change to it, which says what stands before, between and after what is new."""
-    old = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] in " -")
-    new = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] in " +")
+    lines = [line if line.strip("\n") else " \n" for line in diff.splitlines(keepends=True)]  # an editor takes it away
+    old = "".join(line[1:] for line in lines if line[0] in " -")
+    new = "".join(line[1:] for line in lines if line[0] in " +")
     assert code.count(old) == 1, f"this stands {code.count(old)} times in the code:\n{old}"
     return code.replace(old, new)
 
