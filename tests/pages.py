@@ -163,6 +163,11 @@ def test_snippets(app: str, built: Path) -> None:
             assert piece["code"] == text
         else:
             compile(piece["code"], name, "exec")
+            every = ["", *text.splitlines()]
+            before, after = every[piece["line"] - 1], every[piece["line"] + len(lines) :]
+            following = next((line for line in after if line), "")
+            assert not before.lstrip().startswith("@")
+            assert len(following) - len(following.lstrip()) <= indent
     assert told["files"]["app.py"]["language"] == "python"
 
 
