@@ -229,6 +229,7 @@ def steps(app: str, page: Sequence[Block]) -> Iterator[tuple[str, Block]]:
         assert (step == "compare") == (before == "ask"), f"this has no answer, or is none:\n{block.code}"
         yield step, block
         before = step
+    assert before != "ask", "the last request on the page has no answer"
 
 
 @contextmanager
