@@ -140,7 +140,7 @@ def starters(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def set_up(app: str, folder: Path) -> Path:
     """Copy an app to a folder that is not there yet, and do what its README says before the server is started."""
     document.run(f"cp -r apps/{app} {folder}; rm -rf {folder}/.env {folder}/.venv", ROOT)
-    commands = document.blocks(document.sections((folder / "README.md").read_text())["Run"])[0].code.splitlines()
+    commands = document.readme_code(folder, "Run")[0].splitlines()
     document.run("\n".join(commands[:-1]), folder)
     return folder
 

@@ -58,6 +58,11 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+def readme_code(folder: Path, section: str) -> list[str]:
+    """Return what the code blocks of a section of a folder's README hold."""
+    return [block.code for block in blocks(sections((folder / "README.md").read_text())[section])]
+
+
 def blocks_of_html(text: str) -> list[Block]:
     """Return the code blocks of a page that Sphinx has made."""
     found, heading = [], ""

@@ -14,15 +14,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from document import DEADLINE, ENVIRON, PROGRAMS, blocks, run, secret, sections, status, try_routes
+from docs import origin
+from document import DEADLINE, ENVIRON, PROGRAMS, blocks, readme_code, run, secret, sections, status, try_routes
 from service import ROOT, Service, free_port, start_command
 
 REPOSITORY = "../origin-guard"  # stands for it in the documents
-
-
-def code(folder: Path, section: str) -> list[str]:
-    """Return the code blocks of a section of a folder's README."""
-    return [block.code for block in blocks(sections((folder / "README.md").read_text())[section])]
 
 
 @pytest.fixture
@@ -35,13 +31,13 @@ def starter(app: str, starters: dict[str, Path]) -> Path:
 def started(folder: Path, log: Path) -> Iterator[Service]:
     """Run the service of a folder with the commands of its README."""
     log.touch()
-    with Service(folder.name, ["sh", "-e", "-c", code(folder, "Run")[0]], folder, {}, log, PROGRAMS) as service:
+    with Service(folder.name, ["sh", "-e", "-c", readme_code(folder, "Run")[0]], folder, {}, log, PROGRAMS) as service:
         yield service
 
 
 def here(commands: str, service: Service) -> str:
     """Return commands of a README for the port that the service has here, and for where this repository is."""
-    return commands.replace("http://127.0.0.1:8000", service.url).replace(REPOSITORY, str(ROOT))
+    return commands.replace(origin(service.name), service.url).replace(REPOSITORY, str(ROOT))
 
 
 def test_run(starter: Path, tmp_path: Path) -> None:
@@ -51,7 +47,7 @@ def test_run(starter: Path, tmp_path: Path) -> None:
     assert promised
     *expected, granted = promised.groups()
     with started(starter, tmp_path / "log") as service:
-        said = run(here(code(starter, "Run")[1], service), starter)
+        said = run(here(readme_code(starter, "Run")[1], service), starter)
         assert re.findall(r"HTTP/1\.1 (\d+)", said) == expected
         assert json.loads(said.splitlines()[-1]) == json.loads(granted)
         wrong = requests.get(f"{service.url}/protected", headers={"X-Shared-Secret": "wrong"}, timeout=DEADLINE)
@@ -70,7 +66,7 @@ def test_routes(starter: Path, tmp_path: Path) -> None:
 def test_contract(starter: Path, tmp_path: Path) -> None:
     """The command of the README puts the contract to it."""
     with started(starter, tmp_path / "log") as service:
-        said = run(here(code(starter, "Test it")[0], service), starter)
+        said = run(here(readme_code(starter, "Test it")[0], service), starter)
         assert "It meets the contract" in said
 
 
@@ -83,7 +79,7 @@ def test_container(app: str, starter: Path, tmp_path: Path) -> None:
     text = sections((starter / "README.md").read_text())["Deploy"]
     locked, name, port = re.search(r"add `(.+?)`", text, re.DOTALL), f"origin-guard-{secrets.token_hex(4)}", free_port()
     assert locked
-    build, start = code(starter, "Deploy")[0].replace(f"origin-guard-{app}", name).splitlines()
+    build, start = readme_code(starter, "Deploy")[0].replace(f"origin-guard-{app}", name).splitlines()
     for was, becomes in (
         ("docker run", " ".join(["docker run --name", name, *locked[1].split()])),
         (":8000:8000", f":{port}:8000"),
@@ -94,7 +90,7 @@ def test_container(app: str, starter: Path, tmp_path: Path) -> None:
     try:
         run(build, starter)
         with Service(app, ["sh", "-c", start], starter, {**ENVIRON, "PORT": str(port)}, log) as service:
-            said = run(here(code(starter, "Test it")[0], service), starter)
+            said = run(here(readme_code(starter, "Test it")[0], service), starter)
             assert "It meets the contract" in said
     finally:
         for command in (["kill", name], ["image", "rm", "--force", name]):
@@ -106,7 +102,7 @@ def test_upgrade(starter: Path, tmp_path: Path) -> None:
     """The commands pin what is newest, and what they install runs."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
     (folder / "requirements.txt").write_text("")
-    run("python3 -m venv .venv\n" + code(folder, "Upgrade the dependencies")[0], folder)
+    run("python3 -m venv .venv\n" + readme_code(folder, "Upgrade the dependencies")[0], folder)
     assert "falcon==" in (folder / "requirements.txt").read_text()
     with started(folder, tmp_path / "log") as service:
         assert status(service, "/protected", with_secret=True) == 200
