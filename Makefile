@@ -1,9 +1,7 @@
 # Targets are described by the comment on their line: `make` alone lists them.
 
 PYTHON ?= python3
-ON_GUNICORN := falcon cherrypy pyramid
-ON_UVICORN := fastapi litestar
-APPS := $(ON_GUNICORN) $(ON_UVICORN)
+APPS := falcon fastapi cherrypy pyramid litestar
 port_falcon := 8001
 port_fastapi := 8002
 port_cherrypy := 8003
@@ -21,8 +19,8 @@ MANAGE := $(PYTHON) shared/gateway/manage.py
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate test $(APPS:%=test-%) test-copies test-stack contract check \
-	report docs docs-site docs-serve lint format sync lock clean setup
+.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate test $(APPS:%=test-%) test-copies test-stack \
+	contract check report docs docs-site docs-serve lint format sync lock clean setup
 
 help: # list the targets
 	@awk -F ' # ' '/^[a-z-]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
@@ -107,9 +105,7 @@ format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
 	$(SUITE)/ruff check --fix
 
 sync: # copy what is in shared/ into the apps
-	@for app in $(APPS); do cp shared/shared_secret.py apps/$$app; done
-	@for app in $(ON_GUNICORN); do cp shared/gunicorn.conf.py apps/$$app; done
-	@for app in $(ON_UVICORN); do cp shared/serve.py apps/$$app; done
+	@for app in $(APPS); do cp shared/shared_secret.py shared/gunicorn.conf.py apps/$$app; done
 
 lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile $(LOCK) \

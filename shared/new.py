@@ -10,14 +10,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 USAGE = "make new FROM=falcon TO=../my-api"
-FILES = (".gitignore", "app.py", "Dockerfile", "pyproject.toml", "README.md", "requirements.txt", "shared_secret.py")
+FILES = (
+    *(".gitignore", "app.py", "Dockerfile", "gunicorn.conf.py", "pyproject.toml", "README.md", "requirements.txt"),
+    "shared_secret.py",
+)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SERVERS = ("gunicorn.conf.py", "serve.py")
 
 
 def files(app: Path) -> list[Path]:
     """Return the files that an app's folder is made of; others may lie there, and are of whoever put them there."""
-    return [app / name for name in FILES] + [app / name for name in SERVERS if (app / name).exists()]
+    return [app / name for name in FILES]
 
 
 def new(source: str, target: str) -> str:

@@ -21,7 +21,7 @@ from broken import BROKEN, Origin, served
 from case import Case, Exchange, Result
 from contract import CASES
 from report import Results, write_report
-from service import APPS, ROOT, Service, end_all, start_command
+from service import APPS, FAULTS, ROOT, Service, end_all, start_command, with_fault
 from target import STATES, Instance, Target, environ
 from wire import DEADLINE, Address
 
@@ -32,12 +32,6 @@ OWN_STATES = STATES | {  # and those that only tests of these apps need
     "changing-files": STATES["files"],
     "redirect": {**STATES["configured"], "HTTPS_REDIRECT": "1"},
     "redirect-behind-proxy": {**STATES["behind-proxy"], "HTTPS_REDIRECT": "1"},
-}
-WORKS = '{"message": "Access granted"}'  # what the protected path answers, in the code of every app
-FAULTS = {  # what stands there in a copy
-    "crash": "{}[0]",
-    "slow": f"(print('in flight', flush=True), __import__('time').sleep(2), {WORKS})[2]",
-    "slow-async": f"(print('in flight', flush=True), await __import__('asyncio').sleep(2), {WORKS})[2]",
 }
 FILES = 4096  # that may be open at once
 RESULTS = pytest.StashKey[Results]()
@@ -50,10 +44,8 @@ def build(app: str, state: str, starter: Path | None, folder: Path) -> Service:
     log.touch()
     if state in FAULTS or "SHARED_SECRET_PREVIOUS_FILE" in OWN_STATES[state]:
         home = Path(shutil.copytree(home, folder / app, ignore=shutil.ignore_patterns(".venv")))
-        code = (home / "app.py").read_text()
-        assert code.count(WORKS) == 1, f"apps/{app}/app.py has to say {WORKS} once, for a test to put a fault there"
-        kind = "slow-async" if state == "slow" and "async def protected" in code else state
-        (home / "app.py").write_text(code.replace(WORKS, FAULTS.get(kind, WORKS)))
+        code = home / "app.py"
+        code.write_text(with_fault(code.read_text(), state))
     programs = starter and starter / ".venv" / "bin"
     return Service(app, start_command(home), home, environ(OWN_STATES[state], SECRET, PREVIOUS), log, programs)
 

@@ -619,7 +619,7 @@ def moved(target: Target) -> Finding:
 GRANTED, HEALTHY = {"message": "Access granted"}, {"status": "ok"}
 TRACE = r"Traceback \(most|\bFile \"|(?m:^\s+at \S+ ?\()"
 PATH = r"(/[\w.-]+)+\.(py|js|ts|rb|go|php|java)\b|/(usr|home|root|opt|srv|var|tmp)/\w+|\b[A-Z]:\\\w+"
-VERSION = r"\b(?!HTTP/)[A-Za-z][\w.-]*[/ ]v?\d+\.\d+"
+VERSION = r"\b(?!HTTP/|section )[A-Za-z][\w.-]*[/ ]v?\d+\.\d+"
 TRIALS = [
     Trial("open/body", BODY, "GET <open>", body(healthz(), HEALTHY)),
     Trial("auth/right-body", BODY, "GET <protected>, the secret", body(protected(RIGHT), GRANTED)),

@@ -59,8 +59,7 @@ def plug(app: str) -> str:
 
 def origin(app: str) -> str:
     """Return the address that an app listens on unless it is told another."""
-    server = next(path for path in new.files(ROOT / "apps" / app) if path.name in new.SERVERS)
-    return "http://127.0.0.1:" + fact(f"apps/{app}/{server.name}", r'"PORT"\) or "(\d+)"')
+    return "http://127.0.0.1:" + fact(f"apps/{app}/gunicorn.conf.py", r'"PORT"\) or "(\d+)"')
 
 
 def snippet(path: str, line: int, code: str) -> dict[str, Any]:
@@ -153,7 +152,7 @@ def render(app: str, told: Mapping[str, Any], site: str) -> Draft:
         site=site,
         header=HEADER,
         files={name: file["code"] for name, file in told["files"].items() if file["language"] == "python"},
-        packages=told["packages"],
+        install=shlex.join(map("==".join, told["packages"].items())),
         start=told["start"],
         origin=origin(app),
         gateway=GATEWAY,
@@ -270,9 +269,7 @@ def followed(app: str, page: Sequence[Block], folder: Path) -> Iterator[Reader]:
 def gateway_before(service: Service, folder: Path) -> Gateway:
     """Return a gateway, not started, in front of a service, which sends the secret in the service's .env."""
     gateway = Gateway(folder, dict.fromkeys(APPS, service.address.port))
-    gateway.file("shared_secret").write_text(secret(service.folder))
-    gateway.file("sent.map").unlink()
-    gateway.manage("setup")
+    gateway.send_secret(secret(service.folder))
     gateway.key()
     return gateway
 
@@ -293,7 +290,9 @@ def attempt(app: str, site: str, folder: Path) -> tuple[str, dict[str, Any]]:
         assert not wrong, "\n".join([*wrong, "the service's log:", reader.serve("").tail()])
         installed = run(".venv/bin/pip freeze", reader.home).lower().splitlines()
         for name, version in told["packages"].items():
-            assert f"{name.lower()}=={version}" in installed, f"what the page installs is not {name} {version}"
+            assert f"{name.partition('[')[0].lower()}=={version}" in installed, (
+                f"what the page installs is not {name} {version}"
+            )
         reader.contract()
         try_routes(page, reader.home, lambda: reader.serve(reader.commands))
     return draft.whole(reader.answers), told

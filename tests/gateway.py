@@ -130,6 +130,13 @@ class Gateway(Service):
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def send_secret(self, secret: str) -> None:
+        """Let it send this secret, in the place of the one that it has made for itself."""
+        self.file("shared_secret").write_text(secret)
+        self.file("sent.map").unlink()
+        self.manage("setup")
+        self.secret = secret
+
     def key(self, consumer: str = "acme") -> str:
         """Return the key of a consumer; make it the first time."""
         if consumer not in self.keys:

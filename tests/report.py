@@ -18,12 +18,12 @@ Results = dict[str, dict[str, Result]]
 
 
 def versions(app: str) -> dict[str, str]:
-    """Return the pinned versions of what an app depends on, framework and server, and that of Python."""
+    """Return the pinned versions of what an app depends on, by the names that it asks for, and that of Python."""
     folder = ROOT / "apps" / app
     named = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (folder / "requirements.txt").read_text(), re.MULTILINE))
-    packages = [re.split(r"[^\w.-]", each)[0] for each in named]
-    return {package: pins[package] for package in packages} | {"Python": platform.python_version()}
+    packages = [re.split(r"[<>=!~; ]", each)[0] for each in named]
+    return {name: pins[name.partition("[")[0]] for name in packages} | {"Python": platform.python_version()}
 
 
 def as_data(results: Results) -> dict[str, Any]:
@@ -84,8 +84,11 @@ def results_table(data: dict[str, Any]) -> str:
 
 def with_tables(readme: str, data: dict[str, Any]) -> str:
     """Return the README with the tables that are made from the contract and from a report."""
-    for name, table in (("contract", contract_table()), ("results", results_table(data))):
-        between = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        assert between.search(readme), f"README.md has no place for the table <!-- {name}: ... -->"
-        readme = between.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", readme)  # type: ignore[misc]
-    return readme
+    return between(between(readme, "contract", contract_table()), "results", results_table(data))
+
+
+def between(readme: str, name: str, made: str) -> str:
+    """Return the README with what was made put between the two marks that have a name."""
+    place = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    assert place.search(readme), f"README.md has no place for <!-- {name}: ... -->"
+    return place.sub(lambda found: f"{found[1]}{made}\n{found[2]}", readme)

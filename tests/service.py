@@ -21,6 +21,12 @@ from wire import Address
 ROOT = Path(__file__).resolve().parent.parent
 APPS = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
 KEPT = ("LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
+WORKS = '{"message": "Access granted"}'  # what the protected path answers, in the code of every app
+FAULTS = {  # what stands there in a copy
+    "crash": "{}[0]",
+    "slow": f"(print('in flight', flush=True), __import__('time').sleep(2), {WORKS})[2]",
+    "slow-async": f"(print('in flight', flush=True), await __import__('asyncio').sleep(2), {WORKS})[2]",
+}
 spawned: list[subprocess.Popen[bytes]] | None = []  # None when no more are to be started
 spawning = threading.Lock()
 given_out: set[int] = set()  # two services that are started side by side must not get the same port
@@ -33,6 +39,13 @@ def start_command(folder: Path) -> list[str]:
     command = re.search(r"^Start: (.+)$", (folder / "app.py").read_text(), re.MULTILINE)
     assert command, f"{folder}/app.py has no line `Start: COMMAND` in its docstring"
     return command[1].split()
+
+
+def with_fault(code: str, state: str) -> str:
+    """Return the code of an app.py with what a state needs where the answer of the protected path stands."""
+    assert code.count(WORKS) == 1, f"app.py has to say {WORKS} once, for a test to put a fault there"
+    kind = "slow-async" if state == "slow" and "async def protected" in code else state
+    return code.replace(WORKS, FAULTS.get(kind, WORKS))
 
 
 def free_port() -> int:

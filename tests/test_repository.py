@@ -10,8 +10,6 @@ import pytest
 from document import sections
 from service import APPS, ROOT, start_command
 
-SERVERS = {"gunicorn": "gunicorn.conf.py", "python serve.py": "serve.py"}
-
 
 @pytest.mark.parametrize("copy", sorted(ROOT.glob("apps/*/*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_copies_are_the_same_byte_for_byte(copy: Path) -> None:
@@ -24,15 +22,13 @@ def test_copies_are_the_same_byte_for_byte(copy: Path) -> None:
 
 
 def test_an_app_folder_holds_what_it_needs_and_nothing_else(app: str) -> None:
-    """The same files in each, and the file that its server needs."""
+    """The same files in each."""
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", f"apps/{app}"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
-    command = " ".join(start_command(ROOT / "apps" / app))
     files = {path.removeprefix(f"apps/{app}/") for path in tracked}
-    assert files == {*new.FILES, SERVERS[command]}
-    assert files == {path.name for path in new.files(ROOT / "apps" / app)}
+    assert files == set(new.FILES)
 
 
 def test_readmes_give_the_start_command_of_the_app(app: str) -> None:

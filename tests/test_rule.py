@@ -1,11 +1,15 @@
 """Properties of the rule itself, `shared/shared_secret.py`, for any secret and any header."""
 
+import hmac
 import logging
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -187,6 +191,30 @@ def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[flo
         assert first.result() is None
         assert second.result() is None
     assert looks.count("SHARED_SECRET_FILE") == 1
+
+
+@pytest.mark.parametrize("sent", [b"the-secret", b"another", None])
+def test_a_request_asks_the_system_for_nothing_but_the_time(
+    sent: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until files are looked at again, no other function of Python's or of C's is called than these."""
+    (file := tmp_path / "current").write_text("the-secret")
+    rule = SharedSecret({"SHARED_SECRET_FILE": str(file), "SHARED_SECRET_PREVIOUS": "the-one-before"})
+    monkeypatch.setattr(rule, "_next_look", float("inf"))
+    values, called = [] if sent is None else [sent], set()
+
+    def profile(frame: FrameType, event: str, function: Any) -> None:
+        if event in ("call", "c_call"):
+            called.add(function.__name__ if event == "c_call" else frame.f_code.co_name)
+
+    sys.setprofile(profile)
+    try:
+        rule.check(values)
+    finally:
+        sys.setprofile(None)
+    in_c = {each.__name__ for each in (time.monotonic, hmac.compare_digest, len, bytes.strip, sys.setprofile)}
+    assert called <= {"check", *in_c}
+    assert called >= {"check", "monotonic"}
 
 
 def test_the_current_secret_is_read_before_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """What an app does as a whole: over time, in its log, at its start, and when its own code fails."""
 
 import re
+import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import requests
 from conftest import PREVIOUS, SECRET
 from service import STOP_DEADLINE, Service
 from trials import put
-from wire import exchange
+from wire import NO_ANSWER, exchange
 
 HEADER = "X-Shared-Secret"
 DEADLINE = 30.0  # seconds; a changed file counts within one, and a busy machine is slower than that
@@ -64,6 +66,19 @@ def test_access_log(service: Service) -> None:
     service.wait_for_log("GET /seen")
     assert re.search(r"GET /seen\b.* 401\b", service.log())
     assert re.search(r"GET /protected\b.* 200\b", service.log())
+
+
+@pytest.mark.parametrize("state", ["configured"])
+@pytest.mark.parametrize("path", [b"/%ff", b"/%E2%82%AC", b"/caf\xc3\xa9", b"/%0d%0a"])
+def test_access_log_of_an_odd_path(path: bytes, service: Service) -> None:
+    """It has its line, in ASCII, and no traceback."""
+    mark = secrets.token_hex(8).encode()
+    with suppress(*NO_ANSWER):  # a server may refuse it
+        exchange(service.address, b"GET " + path + mark + b" HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+        if b"%" in path:
+            service.wait_for_log(f"GET {path.decode()}{mark.decode()} ")
+    service.log().encode("ascii")
+    assert "Traceback" not in service.log()
 
 
 @pytest.mark.parametrize("state", ["configured", "rotation"])

@@ -3,6 +3,7 @@
 Start: gunicorn
 """
 
+import json
 import logging
 
 import falcon
@@ -23,8 +24,11 @@ class GatewayOnly:
             return
         value = req.get_header(HEADER)
         denial = self.rule.check([] if value is None else [value.encode("latin-1")])
-        if denial:
-            raise falcon.HTTPError(denial.status, description=denial.message, headers=denial.headers)
+        if denial:  # answered as an HTTPError would be, without raising one
+            resp.status = falcon.code_to_http_status(denial.status)
+            resp.set_headers(denial.headers)
+            resp.text = json.dumps({"title": resp.status, "description": denial.message})
+            resp.complete = True
 
 
 class Protected:

@@ -1,12 +1,11 @@
 """A Litestar service that answers only its gateway.
 
-Start: python serve.py
+Start: gunicorn --worker-class asgi
 """
 
 from litestar import Litestar, get
 from litestar.enums import ScopeType
 from litestar.logging import LoggingConfig
-from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response.base import ASGIResponse
@@ -19,15 +18,16 @@ OPEN = {("GET", "/healthz")}  # everything else needs the secret
 FIELD = HEADER.lower().encode()  # its name in the ASGI scope
 
 
-class GatewayOnly(ASGIMiddleware):
-    """Middleware around the whole app: in the list of middleware it would run after routing."""
+class GatewayOnly:
+    """ASGI middleware around the whole app: in the list of middleware it would run after routing."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
         self.rule = SharedSecret()
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (scope.get("method"), scope["path"]) in OPEN:
-            return await next_app(scope, receive, send)
+            return await self.app(scope, receive, send)
         denial = self.rule.check([value for name, value in scope["headers"] if name == FIELD])
         if denial and scope["type"] == ScopeType.WEBSOCKET:
             return await send({"type": "websocket.close", "code": 1008, "reason": denial.message})
@@ -35,7 +35,7 @@ class GatewayOnly(ASGIMiddleware):
             body = encode_json({"status_code": denial.status, "detail": denial.message})
             answer = ASGIResponse(body=body, status_code=denial.status, headers=denial.headers)
             return await answer(scope, receive, send)
-        await next_app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 @get("/protected")
@@ -60,4 +60,4 @@ app = Litestar(
     ),
 )
 # Around everything that Litestar made, for which there is no argument: routing, and its answers to what fails there.
-app.asgi_handler = GatewayOnly()(app.asgi_handler)
+app.asgi_handler = GatewayOnly(app.asgi_handler)
