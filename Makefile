@@ -19,8 +19,8 @@ MANAGE := $(PYTHON) shared/gateway/manage.py
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate test $(APPS:%=test-%) test-copies test-stack \
-	contract check report docs docs-site docs-serve lint format sync lock clean setup
+.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate test $(APPS:%=test-%) test-copies test-stack test-bench \
+	contract check report bench bench-readme docs docs-site docs-serve lint format sync lock clean setup
 
 help: # list the targets
 	@awk -F ' # ' '/^[a-z-]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
@@ -68,6 +68,9 @@ test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # the same for wha
 test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker
 	$(SUITE)/pytest tests/stack.py
 
+test-bench: .venv/bench/$(INSTALLED) $(ENVS) # run the bench quickly, and look at what it writes
+	.venv/bench/bin/pytest tests/bench/runs.py
+
 contract: .venv/tests/$(INSTALLED) # list the contract, case by case
 	@$(SUITE)/python tests/check.py --list
 
@@ -81,6 +84,13 @@ report: .venv/tests/$(INSTALLED) $(ENVS) # put the contract to every app, write 
 	$(SUITE)/pytest tests/test_contract.py -k test_case --report build/report
 	@echo "Open build/report/index.html."
 
+bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every server; QUICK=1 takes two minutes
+	@PYTHONPATH=tests:shared .venv/bench/bin/python tests/bench/bench.py --output $(BUILD)/bench \
+		$(if $(QUICK),--quick) $(call option,PARTS,parts)
+
+bench-readme: .venv/bench/$(INSTALLED) # put what the last bench has measured into the README
+	@PYTHONPATH=tests:shared .venv/bench/bin/python tests/bench/tables.py $(BUILD)/bench
+
 docs: .venv/tests/$(INSTALLED) # make a page for each app and try all that it says; SITE=https://... is where it will be
 	@PYTHONPATH=shared $(SUITE)/python tests/docs.py --output $(BUILD)/docs $(call option,SITE,site)
 
@@ -92,10 +102,11 @@ docs-site: .venv/docs/$(INSTALLED) | $(BUILD)/docs
 docs-serve: docs-site # show the pages as a site: PORT=8006
 	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),$(port_docs))
 
-lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
+lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
 	$(SUITE)/ruff format --check
 	$(SUITE)/ruff check
-	$(SUITE)/mypy shared/shared_secret.py shared/new.py shared/gateway/manage.py tests
+	$(SUITE)/mypy --python-executable .venv/bench/bin/python \
+		shared/shared_secret.py shared/new.py shared/gateway/manage.py tests
 	$(SUITE)/mypy --python-executable .venv/docs/bin/python shared/docs
 	for app in $(APPS); do $(SUITE)/mypy --python-executable .venv/$$app/bin/python apps/$$app || exit; done
 	$(SUITE)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -111,6 +122,7 @@ lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile $(LOCK) \
 		pyproject.toml --output-file requirements.txt) || exit; done
 	$(UV) pip compile $(LOCK) --group tests --output-file tests/requirements.txt
+	$(UV) pip compile $(LOCK) --group bench --output-file tests/bench/requirements.txt
 	$(UV) pip compile $(LOCK) --group docs --output-file shared/docs/requirements.txt
 
 clean: # remove the environments, caches and reports; .env and .secrets stay
@@ -129,6 +141,7 @@ $(BUILD)/docs:
 
 .venv/tests/$(INSTALLED): tests/requirements.txt
 .venv/docs/$(INSTALLED): shared/docs/requirements.txt
+.venv/bench/$(INSTALLED): tests/bench/requirements.txt
 $(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt
 .venv/%/$(INSTALLED): | $(UV)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("This needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.13 ...")'

@@ -1,0 +1,34 @@
+"""Time the rule alone, with pyperf: beside it, in the same run, one bare `hmac.compare_digest` of two equal secrets."""
+
+import hmac
+import secrets
+import tempfile
+from pathlib import Path
+
+import pyperf
+
+from shared_secret import SharedSecret
+
+CURRENT, PREVIOUS = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+WRONG = secrets.token_urlsafe(32)
+BARE = "one compare_digest"
+ALONE = {"SHARED_SECRET": CURRENT}
+CALLS = {  # name: the environment that the rule is made from, and the values of the field in the request
+    "allowed": (ALONE, [CURRENT]),
+    "wrong": (ALONE, [WRONG]),
+    "missing": (ALONE, []),
+    "two accepted": (ALONE | {"SHARED_SECRET_PREVIOUS": PREVIOUS}, [PREVIOUS]),
+    "from a file": ({"SHARED_SECRET_FILE": "current"}, [CURRENT]),
+}
+
+if __name__ == "__main__":
+    runner = pyperf.Runner()
+    a, b = CURRENT.encode(), bytes(bytearray(CURRENT.encode()))
+    runner.timeit(BARE, "compare_digest(a, b)", globals={"compare_digest": hmac.compare_digest, "a": a, "b": b})
+    with tempfile.TemporaryDirectory() as folder:
+        (file := Path(folder, "current")).write_text(CURRENT)
+        for name, (environ, values) in CALLS.items():
+            environ = {key: str(file) if value == "current" else value for key, value in environ.items()}
+            check, sent = SharedSecret(environ).check, [value.encode() for value in values]
+            assert (check(sent) is None) == (name not in ("wrong", "missing")), name
+            runner.timeit(name, "check(sent)", globals={"check": check, "sent": sent})

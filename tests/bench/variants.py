@@ -1,0 +1,138 @@
+"""What is measured: an app as it is, without its check, with the one that people paste; and on every server."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service import ROOT, start_command, with_fault
+
+Edits = Mapping[str, Sequence[tuple[str, str]]]  # of a file: what stands there, and what is put in its place
+
+
+class BenchError(Exception):
+    """What is to be measured does not do what it is measured for; the text says what to do about it."""
+
+
+WITHOUT: dict[str, list[tuple[str, str]]] = {  # the same app, with no check at all
+    "cherrypy": [("app.request_class = GatewayOnly\n", "")],
+    "falcon": [("falcon.App(middleware=[GatewayOnly()])", "falcon.App()")],
+    "fastapi": [("app.add_middleware(GatewayOnly)\n", "")],
+    "litestar": [("app.asgi_handler = GatewayOnly(app.asgi_handler)\n", "")],
+    "pyramid": [('    config.add_tween(f"{__name__}.gateway_only")\n', "")],
+}
+CONSTANT = ("OPEN = {", 'SECRET = __import__("os").environ["SHARED_SECRET"]\nOPEN = {')
+PASTED: dict[
+    str, list[tuple[str, str]]
+] = {  # on top of that: two lines in the handler, which refuse nothing else and compare in no constant time
+    "cherrypy": [
+        CONSTANT,
+        (
+            '        return {"message"',
+            '        if cherrypy.request.headers.get("X-Shared-Secret") != SECRET:\n'
+            '            raise cherrypy.HTTPError(401)\n        return {"message"',
+        ),
+    ],
+    "falcon": [
+        CONSTANT,
+        (
+            '        resp.media = {"message"',
+            '        if req.get_header("X-Shared-Secret") != SECRET:\n'
+            '            raise falcon.HTTPUnauthorized()\n        resp.media = {"message"',
+        ),
+    ],
+    "fastapi": [
+        CONSTANT,
+        ("from fastapi import FastAPI,", "from fastapi import FastAPI, Header, HTTPException,"),
+        (
+            "async def protected() -> dict[str, str]:\n",
+            "async def protected(x_shared_secret: str = Header()) -> dict[str, str]:\n"
+            "    if x_shared_secret != SECRET:\n        raise HTTPException(401)\n",
+        ),
+    ],
+    "litestar": [
+        CONSTANT,
+        ("from litestar import Litestar,", "from litestar import Litestar, Request,"),
+        ("from litestar.logging", "from litestar.exceptions import NotAuthorizedException\nfrom litestar.logging"),
+        (
+            "async def protected() -> dict[str, str]:\n",
+            "async def protected(request: Request) -> dict[str, str]:\n"
+            '    if request.headers.get("X-Shared-Secret") != SECRET:\n        raise NotAuthorizedException\n',
+        ),
+    ],
+    "pyramid": [
+        CONSTANT,
+        ("HTTPException, HTTPInternalServerError", "HTTPException, HTTPInternalServerError, HTTPUnauthorized"),
+        (
+            '    return {"message"',
+            '    if request.headers.get("X-Shared-Secret") != SECRET:\n'
+            '        raise HTTPUnauthorized\n    return {"message"',
+        ),
+    ],
+}
+QUIET: dict[str, list[tuple[str, str]]] = {"gunicorn.conf.py": [('accesslog = "-"', "accesslog = None")]}
+
+ADDRESS = "--host $HOST --port $PORT"
+WORKERS = "--workers ${WEB_CONCURRENCY:-1}"
+GRANIAN = f"granian {ADDRESS} {WORKERS} --respawn-failed-workers --interface"
+UVICORN = f"uvicorn {ADDRESS} --loop uvloop --http"  # it reads WEB_CONCURRENCY itself
+HYPERCORN = f"hypercorn --bind $HOST:$PORT {WORKERS}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server and one way to run it: a command, and what to add to it for an access log and for none."""
+
+    interface: str
+    name: str
+    command: str
+    access_log: str = ""
+    no_access_log: str = ""
+
+    def words(self, logged: bool) -> list[str]:
+        """Return the words of the command, with an access log or without."""
+        return ["sh", "-c", f"exec {self.command} {self.access_log if logged else self.no_access_log}"]
+
+    def is_shipped(self, app: str) -> bool:
+        """Return whether this is how an app is started."""
+        return self.command.split() == start_command(ROOT / "apps" / app)
+
+
+WSGI, ASGI = "WSGI", "ASGI"
+SERVERS = [
+    Server(WSGI, "gunicorn, gevent", "gunicorn"),
+    Server(WSGI, "gunicorn, threads", "gunicorn --worker-class gthread --threads 8"),
+    Server(WSGI, "granian", f"{GRANIAN} wsgi app:app", "--access-log"),
+    Server(WSGI, "hypercorn", f"{HYPERCORN} wsgi:app:app", "--access-logfile -"),
+    Server(WSGI, "waitress", f"waitress-serve {ADDRESS} --threads 8 app:app"),
+    Server(WSGI, "CherryPy's own", "python -m cheroot --bind $HOST:$PORT --threads 8 app:app"),
+    Server(ASGI, "gunicorn, asgi", "gunicorn --worker-class asgi"),
+    Server(ASGI, "uvicorn, h11", f"{UVICORN} h11 app:app", no_access_log="--no-access-log"),
+    Server(ASGI, "uvicorn, httptools", f"{UVICORN} httptools app:app", no_access_log="--no-access-log"),
+    Server(ASGI, "granian", f"{GRANIAN} asgi app:app", "--access-log"),
+    Server(ASGI, "hypercorn", f"{HYPERCORN} --worker-class uvloop app:app", "--access-logfile -"),
+]
+
+
+def servers(app: str) -> list[Server]:
+    """Return the servers that can carry an app."""
+    interface = ASGI if "async def protected" in (ROOT / "apps" / app / "app.py").read_text() else WSGI
+    return [server for server in SERVERS if server.interface == interface]
+
+
+def copy(app: str, folder: Path, *, edits: Edits, quiet: bool = False, state: str = "") -> Path:
+    """Copy an app to a folder, edit it, and put in what a state needs.
+
+    Returns where it is; an edit of what is not there, or not once, is a BenchError.
+    """
+    home = Path(shutil.copytree(ROOT / "apps" / app, folder / app, ignore=shutil.ignore_patterns(".venv", ".env")))
+    for name, changes in [*edits.items(), *(QUIET.items() if quiet else ())]:
+        text = (home / name).read_text()
+        for old, new in changes:
+            if text.count(old) != 1:
+                raise BenchError(f"apps/{app}/{name} does not have this once: {old!r}. Mend tests/bench/variants.py.")
+            text = text.replace(old, new)
+        (home / name).write_text(text)
+    code = home / "app.py"
+    code.write_text(with_fault(code.read_text(), state))
+    return home
