@@ -84,7 +84,7 @@ report: .venv/tests/$(INSTALLED) $(ENVS) # put the contract to every app, write 
 	$(SUITE)/pytest tests/test_contract.py -k test_case --report build/report
 	@echo "Open build/report/index.html."
 
-bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every server; QUICK=1 takes two minutes
+bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every server; QUICK=1 takes about two minutes
 	@PYTHONPATH=tests:shared .venv/bench/bin/python tests/bench/bench.py --output $(BUILD)/bench \
 		$(if $(QUICK),--quick) $(call option,PARTS,parts)
 
