@@ -13,6 +13,7 @@ host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8
 wsgi_app = "app:app"
 bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 worker_class = "gevent"  # serves others while a client is slow; for an ASGI app the start command names another
+graceful_timeout = 20  # seconds that a worker has for its last requests; one that hangs keeps no restart waiting longer
 forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")  # trust no proxy that is not named
 forwarder_headers = ""  # and from none take SCRIPT_NAME or PATH_INFO, which would move the app to another path
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
