@@ -1,6 +1,7 @@
 """How `gunicorn` serves app.py: HOST, PORT and WEB_CONCURRENCY (workers) come from the environment."""
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -53,6 +54,8 @@ def post_worker_init(worker: Any) -> None:
     """Do what only gevent needs in its workers only."""
     if worker.cfg.worker_class_str == "gevent":
         worker.cfg.set("post_request", take_turns)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, worker.handle_exit)  # as on SIGTERM; otherwise Ctrl-C shows a traceback of gevent's
 
 
 def on_starting(server: Any) -> None:
