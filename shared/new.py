@@ -8,7 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from shared.apps import APPS, ROOT
+
 USAGE = "make new FROM=falcon TO=../my-api"
 FILES = (
     *(".gitignore", "app.py", "Dockerfile", "gunicorn.conf.py", "pyproject.toml", "README.md", "requirements.txt"),
@@ -24,9 +25,8 @@ def files(app: Path) -> list[Path]:
 
 def new(source: str, target: str) -> str:
     """Make the folder `target` from the app `source`, whole or not at all; return what to do next, in two commands."""
-    names = sorted(path.parent.name for path in ROOT.glob("apps/*/app.py"))
-    if source not in names:
-        sys.exit(f"FROM={source}: there is no such app. Choose one of {', '.join(names)}: {USAGE}")
+    if source not in APPS:
+        sys.exit(f"FROM={source}: there is no such app. Choose one of {', '.join(APPS)}: {USAGE}")
     if not target:
         sys.exit(f"TO= is missing: name the new folder, as in {USAGE}")
     folder = Path(target).expanduser().resolve()
@@ -40,12 +40,10 @@ def new(source: str, target: str) -> str:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         sys.exit(f"TO={target}: this is there already, and not an empty folder. Nothing was changed.")
 
-    start = re.search(r"^Start: (.+)$", (ROOT / "apps" / source / "app.py").read_text(), re.MULTILINE)
-    assert start, f"apps/{source}/app.py does not say how it is started"
     draft = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
         draft.mkdir()
-        for file in files(ROOT / "apps" / source):
+        for file in files(APPS[source].folder):
             shutil.copy(file, draft)
         for file in (draft / "pyproject.toml", draft / "README.md"):
             file.write_text(file.read_text().replace(f"origin-guard-{source}", name))
@@ -62,7 +60,7 @@ def new(source: str, target: str) -> str:
     return f"""{target} is a copy of apps/{source} named {name}, with a fresh secret in its .env. Go on with:
 
   cd {shlex.quote(str(folder))} && python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.txt
-  (set -a; . ./.env; exec .venv/bin/{start[1]})
+  (set -a; . ./.env; exec .venv/bin/{APPS[source].start})
 """
 
 

@@ -1,15 +1,17 @@
 #!/bin/sh
-# Serve one app from its own environment: shared/run.sh NAME PORT
+# Serve one app from its own environment: shared/run.sh NAME PORT COMMAND...
 # The secret is that of .env, unless the environment has one, even an empty one.
 set -eu
 name=$1
+port=$2
+shift 2
 absolute() { # the app runs in a folder of its own
     case $1 in
         /*) printf %s "$1" ;;
         *) printf %s "$PWD/$1" ;;
     esac
 }
-export HOST="${HOST:-127.0.0.1}" PORT="${PORT:-$2}"
+export HOST="${HOST:-127.0.0.1}" PORT="${PORT:-$port}"
 
 if [ -z "${SHARED_SECRET+set}${SHARED_SECRET_FILE:+set}" ]; then
     set -a
@@ -39,6 +41,4 @@ EOT
 
 PATH=$PWD/.venv/$name/bin:$PATH
 cd "apps/$name"
-# The start command is stated once, in the docstring of app.py.
-command=$(sed -n 's/^Start: //p' app.py)
-exec $command
+exec "$@"

@@ -1,7 +1,4 @@
-"""A CherryPy service that answers only its gateway.
-
-Start: gunicorn
-"""
+"""A CherryPy service that answers only its gateway."""
 
 import json
 import logging

@@ -1,7 +1,4 @@
-"""A Falcon service that answers only its gateway.
-
-Start: gunicorn
-"""
+"""A Falcon service that answers only its gateway."""
 
 import json
 import logging

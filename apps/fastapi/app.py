@@ -1,7 +1,4 @@
-"""A FastAPI service that answers only its gateway.
-
-Start: gunicorn --worker-class asgi
-"""
+"""A FastAPI service that answers only its gateway."""
 
 import logging
 import os

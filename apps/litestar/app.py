@@ -1,7 +1,4 @@
-"""A Litestar service that answers only its gateway.
-
-Start: gunicorn --worker-class asgi
-"""
+"""A Litestar service that answers only its gateway."""
 
 from litestar import Litestar, get
 from litestar.enums import ScopeType

@@ -1,7 +1,4 @@
-"""A Pyramid service that answers only its gateway.
-
-Start: gunicorn
-"""
+"""A Pyramid service that answers only its gateway."""
 
 import logging
 from collections.abc import Callable

@@ -9,7 +9,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from tables import digest
+
+from tests.bench.tables import digest
 
 Data = dict[str, Any]
 GOOD, BAD, BARE, INK = "#2f6fb3", "#d9822b", "#9aa5b1", "#1f2933"

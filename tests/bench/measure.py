@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import psutil
 import requests
-from service import ROOT, START_DEADLINE, PortTakenError, Service, end, spawn
-from variants import BenchError
-from wire import NO_ANSWER, exchange, request
+
+from shared.apps import ROOT
+from tests.bench.variants import BenchError
+from tests.contract.http1 import NO_ANSWER, exchange, request
+from tests.processes import START_DEADLINE, PortTakenError, Service, end, spawn
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 FIRST, OTHERS, LAST = CORES[:1], CORES[: max(2, len(CORES) - 1)], CORES[-1:]  # one worker, two workers, the load

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyperf
 
-from shared_secret import SharedSecret
+from shared.app.shared_secret import SharedSecret
 
 CURRENT, PREVIOUS = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
 WRONG = secrets.token_urlsafe(32)

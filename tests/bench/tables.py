@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contract import GROUPS
-from report import between
-from service import ROOT
+from shared.apps import ROOT
+from shared.generated import with_part
+from tests.contract.groups import GROUPS
 
 KEPT, CHART = (Path(__file__).with_name(name) for name in ("results.json", "servers.svg"))
 PARTS = ("rule", "apps", "growth", "sizes", "servers")
@@ -136,7 +136,7 @@ MADE = {"machine": machine, "servers": servers, "choices": choices, "cost": cost
 def filled(readme: str, data: Data) -> str:
     """Return the README with all that is made from results."""
     for name, make in MADE.items():
-        readme = between(readme, f"bench {name}", make(data))
+        readme = with_part(readme, f"bench {name}", make(data))
     return readme
 
 

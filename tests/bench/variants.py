@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import ROOT, start_command, with_fault
+from shared.apps import APPS, ROOT
+from tests.apps.faults import with_fault
 
 Edits = Mapping[str, Sequence[tuple[str, str]]]  # of a file: what stands there, and what is put in its place
 
@@ -95,7 +96,7 @@ class Server:
 
     def is_shipped(self, app: str) -> bool:
         """Return whether this is how an app is started."""
-        return self.command.split() == start_command(ROOT / "apps" / app)
+        return self.command.split() == APPS[app].command
 
 
 WSGI, ASGI = "WSGI", "ASGI"

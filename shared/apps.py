@@ -1,0 +1,62 @@
+"""What is known of each app, in one place: `APPS`. `python -m shared.apps` prints it for make.
+
+Only the standard library, and any Python 3: make reads it before it has set anything up.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST, PORT = "127.0.0.1", 8000  # where an app listens unless the environment says otherwise
+
+
+class App(NamedTuple):
+    """One app; `name` is its folder in apps/, its make targets and its path at the gateway."""
+
+    name: str
+    title: str  # the framework's name as people write it
+    port: int  # of `make run`
+    interface: str  # WSGI or ASGI
+    server: str  # what runs it, in words
+    start: str  # the command that serves it, in its folder and its environment
+    check: str  # where the check is plugged in, in words
+
+    @property
+    def command(self) -> "list[str]":
+        """The words of the start command."""
+        return self.start.split()
+
+    @property
+    def folder(self) -> Path:
+        """Its folder in this repository."""
+        return ROOT / "apps" / self.name
+
+    def packages(self) -> "dict[str, str]":
+        """Return the pinned versions of what its pyproject.toml depends on, by the names that stand there."""
+        named = re.findall(
+            r'^    "([\w.-]+(?:\[[\w,-]+\])?)', (self.folder / "pyproject.toml").read_text(), re.MULTILINE
+        )
+        pins = re.findall(r"^([\w.-]+)==([^\s;]+)", (self.folder / "requirements.txt").read_text(), re.MULTILINE)
+        return {name: dict(pins)[name.partition("[")[0]] for name in named}
+
+
+GEVENT, ASGI = "gunicorn", "gunicorn --worker-class asgi"
+APPS = {
+    app.name: app
+    for app in (
+        App("falcon", "Falcon", 8001, "WSGI", "gunicorn, gevent", GEVENT, "middleware, `process_request`"),
+        App("fastapi", "FastAPI", 8002, "ASGI", "gunicorn, asgi and uvloop", ASGI, "ASGI middleware"),
+        App("cherrypy", "CherryPy", 8003, "WSGI", "gunicorn, gevent", GEVENT, "request class"),
+        App("pyramid", "Pyramid", 8004, "WSGI", "gunicorn, gevent", GEVENT, "tween"),
+        App(
+            "litestar", "Litestar", 8005, "ASGI", "gunicorn, asgi and uvloop", ASGI,
+            "ASGI middleware around the whole app",
+        ),
+    )
+}  # fmt: skip
+
+
+if __name__ == "__main__":  # python -m shared.apps [FIELD APP]: the names of all apps, or one field of one app
+    print(getattr(APPS[sys.argv[2]], sys.argv[1]) if sys.argv[1:] else " ".join(APPS))

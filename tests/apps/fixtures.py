@@ -1,0 +1,103 @@
+"""The apps that run: each is started once in each state that a test needs, and ended with the session; their report."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from shared.apps import APPS
+from tests.apps.documents import VERSIONS, documents, is_whole
+from tests.apps.running import PREVIOUS, SECRET, build, set_up
+from tests.contract.case import Exchange
+from tests.contract.report import Results, write_report
+from tests.contract.target import Target
+from tests.processes import Service
+from tests.selection import parameters, values
+
+RESULTS = pytest.StashKey[Results]()
+Services = Callable[[str, str], Service]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let copies be tested in the place of the apps, and a report be asked for."""
+    parser.addoption("--copies", action="store_true", help="test copies of the apps, set up as their READMEs say")
+    parser.addoption("--report", type=Path, help="write how the contract went to this folder, as HTML and as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin without results."""
+    config.stash[RESULTS] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report where one was asked for, and the documents if every case was run."""
+    folder, results = session.config.getoption("--report"), session.config.stash[RESULTS]
+    if folder:
+        write_report(folder, results, VERSIONS)
+        if is_whole(results):
+            for path, text in documents(results).items():
+                path.write_text(text)
+
+
+@pytest.fixture(scope="session")
+def results(request: pytest.FixtureRequest) -> Results:
+    """Give where the outcomes of the contract are kept, by app and name of the case, for the report."""
+    return request.config.stash[RESULTS]
+
+
+@pytest.fixture(scope="session")
+def starters(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Give the folder of each app's copy, outside the repository, with what its README says to install; or none."""
+    if not request.config.getoption("--copies"):
+        return {}
+    folder = tmp_path_factory.mktemp("starters")
+    apps = [str(app) for app in values(request.session.items, "app")]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return dict(zip(apps, pool.map(lambda app: set_up(app, folder / app), apps), strict=True))
+
+
+@pytest.fixture(scope="session")
+def services(
+    request: pytest.FixtureRequest, starters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Services]:
+    """Give the running service of an app in a state; what tests are known to need is started side by side, ahead."""
+    started: dict[tuple[str, str], Future[Service]] = {}
+    lock = threading.Lock()
+    with ThreadPoolExecutor(max_workers=4) as pool:
+
+        def start(app: str, state: str) -> Future[Service]:
+            with lock:
+                if (app, state) not in started:
+                    service = build(app, state, starters.get(app), tmp_path_factory.mktemp(f"{app}-{state}"))
+                    started[app, state] = pool.submit(service.__enter__)
+                return started[app, state]
+
+        for wanted in map(parameters, request.session.items):
+            case = wanted.get("case")
+            state = case.state if isinstance(case, Exchange) else wanted.get("state")
+            if "app" in wanted and state:
+                start(str(wanted["app"]), str(state))
+        try:
+            yield lambda app, state: start(app, state).result()
+        finally:
+            for future in started.values():
+                future.cancel()
+            running = [future for future in started.values() if not future.cancelled()]
+            list(pool.map(lambda future: future.exception() or future.result().stop(), running))
+
+
+@pytest.fixture
+def service(services: Services, app: str, state: str) -> Service:
+    """Give the running service that a test is about."""
+    return services(app, state)
+
+
+@pytest.fixture(scope="session")
+def targets(services: Services) -> dict[str, Target]:
+    """Give every app as what the contract is run against."""
+    return {
+        app: Target(app, lambda state, app=app: services(app, state).instance(), SECRET, PREVIOUS)  # type: ignore[misc]
+        for app in APPS
+    }

@@ -1,0 +1,45 @@
+"""The apps as the tests run them: with which secrets, in which states, and from which folder."""
+
+import secrets
+import shutil
+from pathlib import Path
+
+from shared.apps import APPS, ROOT
+from tests.apps.faults import FAULTS, with_fault
+from tests.commands import run
+from tests.contract.target import STATES, environ
+from tests.markdown import readme_code
+from tests.processes import Service
+
+SECRET = secrets.token_urlsafe(32)
+PREVIOUS = 'any text: ünï "$(x)" \\ ;{}#%d <b>, a comma, voilà'  # the last byte is 0xA0, a space in Latin-1
+OWN_STATES = STATES | {  # and those that only tests of these apps need
+    "crash": STATES["configured"],
+    "changing-files": STATES["files"],
+    "redirect": {**STATES["configured"], "HTTPS_REDIRECT": "1"},
+    "redirect-behind-proxy": {**STATES["behind-proxy"], "HTTPS_REDIRECT": "1"},
+}
+
+
+def build(app: str, state: str, starter: Path | None, folder: Path) -> Service:
+    """Return a service, not started, with its log in the folder; it is a copy of the app if the state changes files.
+
+    `starter` is the folder of a copy that was set up as a user sets it up, with its own environment in .venv.
+    """
+    log, home = folder / "log", starter or APPS[app].folder
+    log.touch()
+    if state in FAULTS or "SHARED_SECRET_PREVIOUS_FILE" in OWN_STATES[state]:
+        home = Path(shutil.copytree(home, folder / app, ignore=shutil.ignore_patterns(".venv")))
+        code = home / "app.py"
+        code.write_text(with_fault(code.read_text(), state))
+    programs = starter and starter / ".venv" / "bin"
+    command = APPS[app].command
+    return Service(app, command, home, environ(OWN_STATES[state], SECRET, PREVIOUS), log, programs)
+
+
+def set_up(app: str, folder: Path) -> Path:
+    """Copy an app to a folder that is not there yet, and do what its README says before the server is started."""
+    run(f"cp -r apps/{app} {folder}; rm -rf {folder}/.env {folder}/.venv", ROOT)
+    commands = readme_code(folder, "Run")[0].splitlines()
+    run("\n".join(commands[:-1]), folder)
+    return folder

@@ -1,0 +1,126 @@
+"""What people copy: each app's folder, set up outside the repository as its README says: `make test-copies`.
+
+The contract is put to these copies as well, with the option --copies.
+"""
+
+import json
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from shared.apps import APPS, HOST, PORT, ROOT
+from tests.commands import ENVIRON, PROGRAMS, run
+from tests.markdown import blocks, readme_code, sections
+from tests.pages.routes import DEADLINE, secret, status, try_routes
+from tests.processes import Service, free_port
+
+pytestmark = pytest.mark.copies
+ORIGIN = f"http://{HOST}:{PORT}"  # in the documents
+REPOSITORY = "../origin-guard"  # stands for it in the documents
+
+
+@pytest.fixture
+def starter(app: str, starters: dict[str, Path]) -> Path:
+    """Give the folder of an app's copy."""
+    return starters[app]
+
+
+@contextmanager
+def started(folder: Path, log: Path) -> Iterator[Service]:
+    """Run the service of a folder with the commands of its README."""
+    log.touch()
+    with Service(folder.name, ["sh", "-e", "-c", readme_code(folder, "Run")[0]], folder, {}, log, PROGRAMS) as service:
+        yield service
+
+
+def here(commands: str, service: Service) -> str:
+    """Return commands of a README for the port that the service has here, and for where this repository is."""
+    return commands.replace(ORIGIN, service.url).replace(REPOSITORY, str(ROOT))
+
+
+def test_run(starter: Path, tmp_path: Path) -> None:
+    """The commands start it, and the curl lines are answered as the README says."""
+    text = sections((starter / "README.md").read_text())["Run"]
+    promised = re.search(r"The first is answered (\d+), the second (\d+), the third (\d+) `(.+?)`", text)
+    assert promised
+    *expected, granted = promised.groups()
+    with started(starter, tmp_path / "log") as service:
+        said = run(here(readme_code(starter, "Run")[1], service), starter)
+        assert re.findall(r"HTTP/1\.1 (\d+)", said) == expected
+        assert json.loads(said.splitlines()[-1]) == json.loads(granted)
+        wrong = requests.get(f"{service.url}/protected", headers={"X-Shared-Secret": "wrong"}, timeout=DEADLINE)
+        assert f"A wrong secret is a {wrong.status_code}:\n`{wrong.text}`" in text
+
+
+def test_routes(starter: Path, tmp_path: Path) -> None:
+    """A route that is added is protected; one that is opened is open, and nothing beside it."""
+    folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
+    (log := tmp_path / "log").touch()
+    config, programs = {"SHARED_SECRET": secret(folder)}, starter / ".venv" / "bin"
+    readme = blocks((folder / "README.md").read_text())
+    try_routes(readme, folder, lambda: Service(folder.name, APPS[starter.name].command, folder, config, log, programs))
+
+
+def test_contract(starter: Path, tmp_path: Path) -> None:
+    """The command of the README puts the contract to it."""
+    with started(starter, tmp_path / "log") as service:
+        said = run(here(readme_code(starter, "Test it")[0], service), starter)
+        assert "It meets the contract" in said
+
+
+@pytest.mark.skipif(
+    not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode != 0,
+    reason="no Docker engine answers",
+)
+def test_container(app: str, starter: Path, tmp_path: Path) -> None:
+    """Its Dockerfile builds from the copy alone, and what runs meets the contract with all that the README adds."""
+    text = sections((starter / "README.md").read_text())["Deploy"]
+    locked, name, port = re.search(r"add `(.+?)`", text, re.DOTALL), f"origin-guard-{secrets.token_hex(4)}", free_port()
+    assert locked
+    build, start = readme_code(starter, "Deploy")[0].replace(f"origin-guard-{app}", name).splitlines()
+    for was, becomes in (
+        ("docker run", " ".join(["docker run --name", name, *locked[1].split()])),
+        (":8000:8000", f":{port}:8000"),
+    ):
+        assert was in start
+        start = start.replace(was, becomes)
+    (log := tmp_path / "log").touch()
+    try:
+        run(build, starter)
+        with Service(app, ["sh", "-c", start], starter, {**ENVIRON, "PORT": str(port)}, log) as service:
+            said = run(here(readme_code(starter, "Test it")[0], service), starter)
+            assert "It meets the contract" in said
+    finally:
+        for command in (["kill", name], ["image", "rm", "--force", name]):
+            subprocess.run(["docker", *command], capture_output=True, timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("app", ["falcon"])  # the section is the same in each
+def test_upgrade(starter: Path, tmp_path: Path) -> None:
+    """The commands pin what is newest, and what they install runs."""
+    folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
+    (folder / "requirements.txt").write_text("")
+    run("python3 -m venv .venv\n" + readme_code(folder, "Upgrade the dependencies")[0], folder)
+    assert "falcon==" in (folder / "requirements.txt").read_text()
+    with started(folder, tmp_path / "log") as service:
+        assert status(service, "/protected", with_secret=True) == 200
+        assert status(service, "/protected") == 401
+
+
+@pytest.mark.parametrize("app", ["litestar"])
+def test_new(app: str, tmp_path: Path) -> None:
+    """What `make new` prints at its end starts the copy that it has made."""
+    folder = tmp_path / "My_API"
+    *_, install, start = run(f"make new FROM={app} TO={folder}", ROOT).splitlines()
+    run(install, ROOT)
+    (log := tmp_path / "log").touch()
+    with Service(app, ["sh", "-c", start], folder, {}, log, PROGRAMS) as service:
+        assert status(service, "/protected", with_secret=True) == 200
+        assert status(service, "/protected") == 401

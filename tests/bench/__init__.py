@@ -1,0 +1,1 @@
+"""What the check costs, and what each server does with a header: `make bench`."""

@@ -1,0 +1,248 @@
+"""A service that meets the contract, step by step, so that a defect can override one of the steps."""
+
+import asyncio
+import hmac
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+HEADER = b"x-shared-secret"
+
+
+@dataclass
+class Request:
+    """A request: its line, the header fields in their order with names in lower case, its length, and its body."""
+
+    method: str
+    target: str
+    version: str
+    fields: list[tuple[bytes, bytes]]
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Return the values of a field."""
+        return [value for field, value in self.fields if field == name]
+
+    def get(self, name: bytes) -> bytes:
+        """Return the first value of a field, or nothing."""
+        return next(iter(self.all(name)), b"")
+
+
+class Refused(Exception):  # noqa: N818 - an answer rather than an error
+    """A request is answered at once, with a status code and words."""
+
+    def __init__(self, status: int, message: str = "Bad request", **fields: str) -> None:
+        super().__init__(message)
+        self.status, self.message, self.fields = status, message, fields
+
+
+class CarefulService:
+    """Correct in everything. A defect overrides one of these steps."""
+
+    header, protected, open = b"x-shared-secret", "/protected", "/healthz"
+    limit = 32_768  # bytes of a header section
+    replaces = True  # a worker that died
+    overlaps = True  # the new workers with the old ones, in a restart
+    exit_status = 0
+    aloud = False  # whether the log goes to the standard output too
+
+    def __init__(self, environ: Mapping[str, str], folder: Path = Path(), slow: bool = False) -> None:
+        self.environ, self.folder, self.slow = environ, folder, slow
+        self.lines: list[str] = []
+        self.connections: set[asyncio.StreamWriter] = set()
+
+    # What it is configured with
+
+    def secret(self, name: str) -> bytes:
+        """Return a secret from its file or its variable, or nothing."""
+        if path := self.environ.get(f"{name}_FILE"):
+            try:
+                return (self.folder / path).read_bytes().strip()
+            except OSError:
+                return b""
+        return os.fsencode(self.environ.get(name, "")).strip()
+
+    def accepted(self) -> list[bytes]:
+        """Return every secret that is accepted."""
+        current, previous = self.secret("SHARED_SECRET"), self.secret("SHARED_SECRET_PREVIOUS")
+        return [secret for secret in (current, previous) if secret] if current else []
+
+    # What is accepted
+
+    def is_open(self, request: Request) -> bool:
+        """Return whether this request needs no secret."""
+        return (request.method, request.path) == ("GET", self.open)
+
+    def values(self, request: Request) -> list[bytes]:
+        """Return what is presented."""
+        return request.all(self.header)
+
+    def fits(self, secret: bytes, value: bytes) -> bool:
+        """Compare."""
+        return hmac.compare_digest(secret, value)
+
+    def check(self, request: Request) -> None:
+        """Refuse a request that does not carry the secret."""
+        accepted = self.accepted()
+        if not accepted:
+            raise Refused(500, "Server configuration error")
+        values = self.values(request)
+        if len(values) > 1:
+            raise Refused(401, "Invalid secret")
+        if not values or not values[0]:
+            raise Refused(401, "No secret provided")
+        if not any(self.fits(secret, values[0]) for secret in accepted):
+            raise Refused(401, "Invalid secret")
+
+    def before(self, request: Request) -> None:
+        """Do what comes before the check: nothing."""
+
+    def after(self, request: Request) -> None:
+        """Do what comes after it: nothing."""
+
+    def route(self, request: Request) -> dict[str, str]:
+        """Answer an accepted request."""
+        if (request.method, request.path) == ("GET", self.open):
+            return {"status": "ok"}
+        if request.path != self.protected:
+            raise Refused(404, "Not found")
+        if request.method != "GET":
+            raise Refused(405, "Method not allowed")
+        return {"message": "Access granted"}
+
+    # What is answered
+
+    def form(self, error: Refused) -> tuple[dict[str, str], bytes]:
+        """Return header fields and body of what is refused."""
+        fields = {"Content-Type": "application/json", **error.fields}
+        if error.status in (401, 500):
+            fields["Cache-Control"] = "no-store"
+        if error.status == 401:
+            fields["WWW-Authenticate"] = 'SharedSecret realm="origin"'
+        return fields, json.dumps({"error": error.args[0]}).encode()
+
+    def log(self, request: Request, status: int) -> None:
+        """Write a line of the access log."""
+        self.write(f"{request.method} {request.path} {status}")
+
+    def write(self, line: str) -> None:
+        """Write a line to the log."""
+        self.lines.append(line)
+        if self.aloud:
+            print(line, flush=True)
+
+    # How a request is read
+
+    async def read_head(self, reader: asyncio.StreamReader) -> bytes:
+        """Read a header section, up to the limit."""
+        head = bytearray()
+        while not head.endswith(b"\r\n\r\n"):
+            try:
+                head += await reader.readuntil(b"\r\n\r\n")
+            except asyncio.LimitOverrunError as error:
+                head += await reader.readexactly(error.consumed)
+            if len(head) > self.limit:
+                raise Refused(431, "Header section too large")
+        return bytes(head[:-4])
+
+    def parse(self, head: bytes) -> Request:
+        """Return the request that a header section is, or refuse it."""
+        first, *lines = head.split(b"\r\n")
+        start = re.fullmatch(rb"([A-Za-z]+) (\S+) (HTTP/1\.[01])", first)
+        fields = [re.fullmatch(rb"(" + NAME + rb"):[ \t]*([^\r\n\0]*?)[ \t]*", line) for line in lines]
+        if not start or not all(fields):
+            raise Refused(400)
+        method, target, version = (part.decode("latin-1") for part in start.groups())
+        request = Request(method, target, version, [(field[1].lower(), field[2]) for field in fields if field])
+        self.frame(request)
+        return request
+
+    def frame(self, request: Request) -> None:
+        """Refuse a request with a host too many or too few, or with no clear length."""
+        lengths, chunked = request.all(b"content-length"), request.all(b"transfer-encoding")
+        if len(request.all(b"host")) != 1 and request.version == "HTTP/1.1":
+            raise Refused(400)
+        if len(lengths) > 1 or (lengths and (chunked or not lengths[0].isdigit())):
+            raise Refused(400)
+
+    async def read_body(self, request: Request, reader: asyncio.StreamReader) -> None:
+        """Read the body that comes before the check: none; a connection with a body to come is ended."""
+
+    def stays(self, request: Request) -> bool:
+        """Return whether the connection is for more than this request."""
+        body = request.all(b"content-length") or request.all(b"transfer-encoding")
+        return request.version == "HTTP/1.1" and request.get(b"connection") == b"keep-alive" and not body
+
+    async def answer(self, request: Request) -> dict[str, str]:
+        """Answer a request, or refuse it."""
+        self.before(request)
+        if not self.is_open(request):
+            self.check(request)
+        self.after(request)
+        answer = self.route(request)
+        if self.slow and request.path == "/protected":
+            self.write("in flight")
+            await asyncio.sleep(2)
+        return answer
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one request; return whether the connection is for more."""
+        request = Request("", "", "", [])
+        status, fields = 200, {"Content-Type": "application/json"}
+        try:
+            request = self.parse(await self.read_head(reader))
+            await self.read_body(request, reader)
+            body = json.dumps(await self.answer(request)).encode()
+        except Refused as error:
+            status = error.status
+            fields, body = self.form(error)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return False
+        except Exception as error:
+            status = 500
+            fields, body = self.form(Refused(500, f"{type(error).__name__}"))
+        self.log(request, status)
+        lines = [f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in fields.items())]
+        lines.append(f"Content-Length: {len(body)}")
+        if not self.stays(request):
+            lines.append("Connection: close")
+        head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+        writer.write(head + (b"" if request.method == "HEAD" else body))
+        await writer.drain()
+        return self.stays(request)
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection."""
+        self.connections.add(writer)
+        try:
+            while await self.serve(reader, writer):
+                pass
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(1_000_000), 1)  # so that the answer is not lost with what was not read
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            self.connections.discard(writer)
+
+    # How it stops
+
+    def close(self, server: asyncio.Server | socket.socket) -> None:
+        """Take no new connections."""
+        server.close()
+
+    async def finish(self) -> None:
+        """Wait until all that was accepted is answered."""
+        await asyncio.sleep(0.2)
+        while self.connections:
+            await asyncio.sleep(0.05)
