@@ -36,7 +36,7 @@ $(APPS:%=run-%): run-%: .venv/%/$(INSTALLED) setup # serve one app
 run: $(ENVS) setup # serve all five at once; Ctrl-C ends them
 	@$(MAKE) PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
 
-new: # copy an app to a folder of its own: FROM=falcon TO=../my-api
+new: # copy an app to a new folder: FROM=falcon TO=../my-api
 	@$(PYTHON) -m shared.new "$$FROM" "$$TO"
 
 ## Gateway
@@ -48,16 +48,16 @@ up: setup # the gateway and all five in Docker; prints a curl line
 	docker compose up --build --detach --wait
 	@$(MANAGE) curl
 
-down: # end what `make up` began
+down: # stop what `make up` started
 	docker compose down
 
 key: setup # make an API key: NAME=acme; it is printed once
 	@$(MANAGE) add '$(NAME)'
 
-revoke: setup # take it away: NAME=acme
+revoke: setup # revoke it: NAME=acme
 	@$(MANAGE) revoke '$(NAME)'
 
-rotate: setup # replace the secret by a new one, while everything runs
+rotate: setup # replace the secret while everything runs
 	@$(MANAGE) rotate
 
 ## Test
@@ -74,7 +74,7 @@ test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # the same for wha
 test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker
 	$(TESTS)/pytest -m stack
 
-test-bench: .venv/bench/$(INSTALLED) $(ENVS) # run the bench quickly, and look at what it writes
+test-bench: .venv/bench/$(INSTALLED) $(ENVS) # run the bench quickly and check its results
 	.venv/bench/bin/pytest -m bench
 
 contract: .venv/tests/$(INSTALLED) # list the contract, case by case
@@ -85,7 +85,7 @@ check: .venv/tests/$(INSTALLED) # run the contract against any running service: 
 		$(call option,HEADER,header) $(call option,PROTECTED,protected) $(call option,OPEN,open) \
 		$(call option,LOG,log) $(call option,PID,pid)
 
-bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every server; QUICK=1 takes about two minutes
+bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every app on every server; QUICK=1 takes about two minutes
 	@.venv/bench/bin/python -m tests.bench --output $(BUILD)/bench $(if $(QUICK),--quick) $(call option,PARTS,parts)
 
 ## Documents
@@ -93,10 +93,10 @@ report: .venv/tests/$(INSTALLED) $(ENVS) # run the contract against every app, w
 	$(TESTS)/pytest tests/apps/test_contract.py -k test_case --report build/report
 	@echo "Open build/report/index.html."
 
-bench-readme: .venv/bench/$(INSTALLED) # put what the last bench has measured into its README
+bench-readme: .venv/bench/$(INSTALLED) # put the results of the last whole run into tests/bench/README.md
 	@.venv/bench/bin/python -m tests.bench.tables $(BUILD)/bench
 
-docs: .venv/tests/$(INSTALLED) # make a page for each app and try all that it says; SITE=https://... is where it will be
+docs: .venv/tests/$(INSTALLED) # build a page for each app and test everything on it; SITE=https://... is its address
 	@$(TESTS)/python -m tests.pages --output $(BUILD)/docs $(call option,SITE,site)
 
 docs-site: .venv/docs/$(INSTALLED) | $(BUILD)/docs
@@ -104,7 +104,7 @@ docs-site: .venv/docs/$(INSTALLED) | $(BUILD)/docs
 	@.venv/docs/bin/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir shared/docs \
 		--doctree-dir $(BUILD)/doctrees $(BUILD)/docs $(BUILD)/site
 
-docs-serve: docs-site # show the pages as a site: PORT=8006
+docs-serve: docs-site # serve the pages as a site on this machine: PORT=8006
 	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),8006)
 
 ## Maintain
@@ -121,8 +121,8 @@ format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
 	$(TESTS)/ruff format
 	$(TESTS)/ruff check --fix
 
-sync: # copy what is in shared/app into the apps
-	@for app in $(APPS); do cp shared/app/shared_secret.py shared/app/gunicorn.conf.py apps/$$app; done
+sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared/app and shared/apps.py
+	@$(TESTS)/python -m shared.sync
 
 lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile $(LOCK) \

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST, PORT = "127.0.0.1", 8000  # where an app listens unless the environment says otherwise
+ORIGIN = f"http://{HOST}:{PORT}"
 
 
 class App(NamedTuple):

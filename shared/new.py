@@ -1,4 +1,4 @@
-"""Copy an app to a folder of its own: make new FROM=falcon TO=../my-api."""
+"""Copy an app to a new folder: make new FROM=falcon TO=../my-api."""
 
 import re
 import secrets
@@ -11,34 +11,32 @@ from pathlib import Path
 from shared.apps import APPS, ROOT
 
 USAGE = "make new FROM=falcon TO=../my-api"
-FILES = (
-    *(".gitignore", "app.py", "Dockerfile", "gunicorn.conf.py", "pyproject.toml", "README.md", "requirements.txt"),
-    "shared_secret.py",
-)
+COPIES = (".gitignore", "gunicorn.conf.py", "shared_secret.py")  # the same in every app: `make sync` copies them
+FILES = ("app.py", "Dockerfile", "pyproject.toml", "README.md", "requirements.txt", *COPIES)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def files(app: Path) -> list[Path]:
-    """Return the files that an app's folder is made of; others may lie there, and are of whoever put them there."""
+    """Return the files that an app consists of; its folder may hold others, which are not copied."""
     return [app / name for name in FILES]
 
 
 def new(source: str, target: str) -> str:
-    """Make the folder `target` from the app `source`, whole or not at all; return what to do next, in two commands."""
+    """Create the folder `target` from the app `source`, completely or not at all; return the commands to run next."""
     if source not in APPS:
         sys.exit(f"FROM={source}: there is no such app. Choose one of {', '.join(APPS)}: {USAGE}")
     if not target:
         sys.exit(f"TO= is missing: name the new folder, as in {USAGE}")
     folder = Path(target).expanduser().resolve()
-    name = re.sub(r"[-_.]+", "-", folder.name).lower()  # as packages and images are named
+    name = re.sub(r"[-_.]+", "-", folder.name).lower()  # a valid name for packages and images
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
-        sys.exit(f"TO={target}: a project cannot have the folder's name. Use letters, digits and dashes: {USAGE}")
+        sys.exit(f"TO={target}: this name does not suit a project. Use letters, digits and dashes: {USAGE}")
     if folder.is_relative_to(ROOT):
-        sys.exit(f"TO={target}: this is in the folder of origin-guard itself, {ROOT}. Name one outside: {USAGE}")
+        sys.exit(f"TO={target}: this folder is inside origin-guard itself, {ROOT}. Name one outside: {USAGE}")
     if not folder.parent.is_dir():
-        sys.exit(f"TO={target}: there is no folder {folder.parent} to put it into. Make it first.")
+        sys.exit(f"TO={target}: there is no folder {folder.parent} to create it in. Create that first.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        sys.exit(f"TO={target}: this is there already, and not an empty folder. Nothing was changed.")
+        sys.exit(f"TO={target}: this exists already and is not an empty folder. Nothing was changed.")
 
     draft = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
@@ -52,12 +50,12 @@ def new(source: str, target: str) -> str:
         if folder.exists():
             shutil.copymode(folder, draft)
         for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # it is whole now, and is not taken back
+            signal.signal(number, signal.SIG_IGN)  # the copy is complete, so keep it
         draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return f"""{target} is a copy of apps/{source} named {name}, with a fresh secret in its .env. Go on with:
+    return f"""{target} is a copy of apps/{source} named {name}, with a new secret in its .env. Next, run:
 
   cd {shlex.quote(str(folder))} && python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.txt
   (set -a; . ./.env; exec .venv/bin/{APPS[source].start})
@@ -70,6 +68,6 @@ if __name__ == "__main__":
     try:
         print(new(*sys.argv[1:]), end="")
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted: nothing was made.")
-    except (OSError, RuntimeError) as error:  # the latter where nobody has the home that ~ names
-        sys.exit(f"{error}. Nothing was made.")
+        sys.exit("\nInterrupted: nothing was created.")
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~ names a user without a home
+        sys.exit(f"{error}. Nothing was created.")

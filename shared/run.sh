@@ -1,11 +1,11 @@
 #!/bin/sh
 # Serve one app from its own environment: shared/run.sh NAME PORT COMMAND...
-# The secret is that of .env, unless the environment has one, even an empty one.
+# The secret comes from .env, unless the environment sets one, even an empty one.
 set -eu
 name=$1
 port=$2
 shift 2
-absolute() { # the app runs in a folder of its own
+absolute() { # because the app runs in another folder
     case $1 in
         /*) printf %s "$1" ;;
         *) printf %s "$PWD/$1" ;;

@@ -20,7 +20,7 @@ def json_error(status: str, message: str, traceback: str, version: str) -> str:
 
 
 class GatewayOnly(Request):
-    """Request class: it comes before headers are parsed and paths are tidied; a Tool would come after."""
+    """Request class: it runs before headers are parsed and paths are normalised; a Tool would run after."""
 
     show_tracebacks = False
     error_page = {"default": json_error}

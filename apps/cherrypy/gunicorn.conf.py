@@ -13,20 +13,20 @@ from gunicorn.glogging import Logger
 host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
 wsgi_app = "app:app"
 bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-worker_class = "gevent"  # serves others while a client is slow; for an ASGI app the start command names another
-graceful_timeout = 20  # seconds that a worker has for its last requests; one that hangs keeps no restart waiting longer
-forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")  # trust no proxy that is not named
-forwarder_headers = ""  # and from none take SCRIPT_NAME or PATH_INFO, which would move the app to another path
+worker_class = "gevent"  # serves other clients while one is slow; for an ASGI app the start command names another
+graceful_timeout = 20  # seconds a stopping worker has for its last requests; one that hangs is killed then
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")  # trust only the proxies listed there
+forwarder_headers = ""  # take SCRIPT_NAME and PATH_INFO from none: they would move the app to another path
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
-control_socket_disable = True  # it would be a file in the home directory that nobody asked for
+control_socket_disable = True  # it would create a file in the home directory
 accesslog = "-"
 
 
 class Log(Logger):
-    """Keeps out of the log what may hold a secret by a client's mistake."""
+    """Keeps out of the log whatever may contain a secret by a client's mistake."""
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
-        """A request is logged in one form, without its query, and percent-encoded, so that it stays on its line."""
+        """Log a request in one format: without its query, and percent-encoded, so that it stays on one line."""
         if not self.cfg.accesslog:
             return
         client, method, version = (environ.get(name) for name in ("REMOTE_ADDR", "REQUEST_METHOD", "SERVER_PROTOCOL"))
@@ -36,7 +36,7 @@ class Log(Logger):
         self.access_log.info(line, client, method, path, version, status, resp.sent, milliseconds)
 
     def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """A refused request is logged without the line that was refused."""
+        """Log a rejected request without the line that was rejected."""
         if msg.startswith("Invalid request from ip="):
             msg = msg.partition(": ")[0]
         super().warning(msg, *args, **kwargs)
@@ -46,20 +46,20 @@ logger_class = Log
 
 
 def take_turns(worker: Any, req: Any, environ: Any, resp: Any) -> None:
-    """After each request let others have their turn: gevent goes on with a client whose next one is there already."""
+    """Let other clients have a turn after each request: gevent goes on with one that has already sent its next."""
     time.sleep(0)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Do what only gevent needs in its workers only."""
+    """Set up what only gevent workers need."""
     if worker.cfg.worker_class_str == "gevent":
         worker.cfg.set("post_request", take_turns)
         for number in (signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, worker.handle_exit)  # as on SIGTERM; otherwise Ctrl-C shows a traceback of gevent's
+            signal.signal(number, worker.handle_exit)  # as on SIGTERM; otherwise Ctrl-C prints a traceback of gevent's
 
 
 def on_starting(server: Any) -> None:
-    """Say at once that the address cannot be had, instead of trying again for five seconds."""
+    """Exit at once if the address is not available, instead of retrying for five seconds."""
     try:
         socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except (OSError, OverflowError) as error:

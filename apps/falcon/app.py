@@ -11,7 +11,7 @@ OPEN = {("GET", "/healthz")}  # everything else needs the secret
 
 
 class GatewayOnly:
-    """Middleware: `process_request` runs before routing, so it also sees what no route matches."""
+    """Middleware: `process_request` runs before routing, so it also sees requests that no route matches."""
 
     def __init__(self) -> None:
         self.rule = SharedSecret()
@@ -45,7 +45,7 @@ def json_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPErr
 
 
 def unhandled(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, object]) -> None:
-    """Log an unhandled error; Falcon would log the query with it, where a secret may be by a client's mistake."""
+    """Log an unhandled error; Falcon would log the query too, which may hold a secret by a client's mistake."""
     logging.getLogger(__name__).error("Unhandled error", exc_info=error)
     raise falcon.HTTPInternalServerError
 

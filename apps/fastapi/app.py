@@ -16,7 +16,7 @@ FIELD = HEADER.lower().encode()  # its name in the ASGI scope
 
 
 class GatewayOnly:
-    """ASGI middleware: runs before routing, so it also sees what no route matches, the docs and WebSockets."""
+    """ASGI middleware: it runs before routing, so it also sees unknown paths, the docs and WebSockets."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -33,7 +33,7 @@ class GatewayOnly:
 
 
 class Origin(FastAPI):
-    """Describes the header in the OpenAPI document; a dependency would as well, but run with every request."""
+    """Describes the header in the OpenAPI document; a dependency would too, but it would run on every request."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
@@ -45,7 +45,7 @@ class Origin(FastAPI):
 app = Origin(title="Origin")
 app.add_middleware(GatewayOnly)
 if os.environ.get("HTTPS_REDIRECT") == "1":
-    app.add_middleware(HTTPSRedirectMiddleware)  # added last, so it comes first
+    app.add_middleware(HTTPSRedirectMiddleware)  # added last, so it runs first
 
 
 @app.get("/protected")

@@ -2,8 +2,8 @@
 
 What is accepted comes from the environment, as text or, with `_FILE` added to the name, from a file:
 
-    SHARED_SECRET           the secret; without one nothing is let in
-    SHARED_SECRET_PREVIOUS  accepted beside it while the gateway still sends the old one
+    SHARED_SECRET           the secret; without one every request is denied
+    SHARED_SECRET_PREVIOUS  also accepted, while the gateway still sends the old one
 """
 
 import hmac
@@ -19,7 +19,7 @@ HEADER = "X-Shared-Secret"
 
 
 class Denial(NamedTuple):
-    """The answer to a request that is not let in: status code, words for the body, header fields."""
+    """The response to a request that is not accepted: status code, message for the body, header fields."""
 
     status: int
     message: str
@@ -34,7 +34,7 @@ INVALID = Denial(401, "Invalid secret", _CHALLENGE)
 
 
 class SharedSecret:
-    """The secrets that this origin accepts; files are looked at again once a second."""
+    """The secrets that this origin accepts; files are read again once a second."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
@@ -43,9 +43,9 @@ class SharedSecret:
         self._look()
 
     def check(self, values: Sequence[bytes]) -> Denial | None:
-        """Take the value of every `X-Shared-Secret` field in a request; return the denial, or None to let it in."""
+        """Take the value of every `X-Shared-Secret` field in a request; return the denial, or None to accept it."""
         if time.monotonic() >= self._next_look:
-            with self._looking:  # other threads wait: what is known may be hours old
+            with self._looking:  # other threads wait: the secrets in memory may be hours old
                 if time.monotonic() >= self._next_look:
                     self._look()
         accepted = self._accepted
@@ -56,15 +56,15 @@ class SharedSecret:
         value = values[0].strip(b" \t") if values else b""
         if not value:
             return NOT_PROVIDED
-        # Bytes, because text that is not ASCII raises; every secret, whichever fits; and the length of the second
-        # argument alone sets the time.
+        # Compare bytes, because text that is not ASCII raises. Compare with every secret, even after a match, and with
+        # the client's value second, because the length of the second argument alone sets the time.
         fits = False
         for secret in accepted:
             fits |= hmac.compare_digest(secret, value)
         return None if fits else INVALID
 
     def _look(self) -> None:
-        # The current secret first: whoever rotates writes the previous one before it.
+        # Read the current secret first: a rotation writes the previous one before it.
         current, previous = self._read("SHARED_SECRET"), self._read("SHARED_SECRET_PREVIOUS")
         accepted = [secret for secret in (current, previous) if secret] if current else []
         if not accepted and self._accepted != []:
@@ -79,6 +79,6 @@ class SharedSecret:
         try:
             path = self._environ.get(name + "_FILE")
             secret = Path(path).read_bytes() if path else os.fsencode(self._environ.get(name, ""))
-        except (OSError, ValueError):  # not there, not readable, not a path
+        except (OSError, ValueError):  # missing, unreadable or not a path
             return b""
         return secret.strip()

@@ -56,5 +56,5 @@ app = Litestar(
         security=[{"SharedSecret": []}],
     ),
 )
-# Around everything that Litestar made, for which there is no argument: routing, and its answers to what fails there.
+# Wrap everything that Litestar built, for which it has no argument: routing, and the responses to errors there.
 app.asgi_handler = GatewayOnly(app.asgi_handler)

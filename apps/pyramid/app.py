@@ -16,11 +16,11 @@ OPEN = {("GET", "/healthz")}  # everything else needs the secret
 
 
 def gateway_only(handler: Callable[[Request], Response], registry: Registry) -> Callable[[Request], Response]:
-    """Tween: runs before routing, so it also sees what no route matches."""
+    """Tween: it runs before routing, so it also sees requests that no route matches."""
     rule = SharedSecret()
 
     def tween(request: Request) -> Response:
-        request.environ.pop("HTTP_X_VHM_ROOT", None)  # traversal would take a client's word for where the app is
+        request.environ.pop("HTTP_X_VHM_ROOT", None)  # traversal would let a client choose the app's root
         if (request.method, request.environ["PATH_INFO"]) in OPEN:
             return handler(request)
         value = request.headers.get(HEADER)

@@ -1,4 +1,4 @@
-"""The site that Sphinx makes of the pages in build/docs: `make docs-serve`."""
+"""Configure Sphinx, which builds a site from the pages in build/docs: `make docs-site`."""
 
 import json
 from html import escape
@@ -14,34 +14,34 @@ html_theme = "furo"
 html_title = "origin-guard"
 html_show_copyright = html_show_sphinx = html_copy_source = html_use_index = False
 pygments_dark_style = "github-dark"
-copybutton_selector = ":is(.highlight-python, .highlight-sh) pre"  # a diff or an answer is not to be pasted
+copybutton_selector = ":is(.highlight-python, .highlight-sh) pre"  # nobody pastes a diff or a response
 html_theme_options: dict[str, list[str]] = {"top_of_page_buttons": []}
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 
 
 def with_tabs(app: Sphinx, name: str, source: list[str]) -> None:
-    """Add to the index what only a site has: the list of pages beside each, and the five app.py in tabs."""
+    """Add to the index what only a site shows: the list of pages, for the sidebar, and every app.py in tabs."""
     if name != "index":
         return
     apps = json.loads((Path(app.srcdir) / "snippets.json").read_text())
     tabs = "".join(
-        f":::{{tab-item}} {told['title']}\n```python\n{told['files']['app.py']['code']}```\n"
-        f"[How it runs, and what it answers]({each}.md)\n:::\n"
-        for each, told in apps.items()
+        f":::{{tab-item}} {snippets['title']}\n```python\n{snippets['files']['app.py']['code']}```\n"
+        f"[Run it and try it]({app_name}.md)\n:::\n"
+        for app_name, snippets in apps.items()
     )
-    pages = "\n".join(f"{told['title']} <{each}>" for each, told in apps.items())
+    pages = "\n".join(f"{snippets['title']} <{app_name}>" for app_name, snippets in apps.items())
     source[0] += f"\n## Side by side\n\n::::{{tab-set}}\n{tabs}::::\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
 
 
 def with_description(app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Give the page the description and the address that its front matter says."""
+    """Add the description and the address in a page's front matter to its HTML."""
     if meta := context.get("meta"):
         context["metatags"] += f'<meta name="description" content="{escape(meta["description"])}">'
         context["pageurl"] = meta["canonicalUrl"]
 
 
 def setup(app: Sphinx) -> None:
-    """Hook both in (Sphinx, "Event callbacks API")."""
+    """Register both (Sphinx, "Event callbacks API")."""
     app.connect("source-read", with_tabs)
     app.connect("html-page-context", with_description)

@@ -1,4 +1,4 @@
-"""Show a site on this machine alone: python serve.py FOLDER PORT."""
+"""Serve a site on this machine only: python serve.py FOLDER PORT."""
 
 import sys
 from functools import partial
@@ -12,8 +12,8 @@ def main(folder: Path, port: str) -> None:
     try:
         server = ThreadingHTTPServer(("127.0.0.1", int(port)), handler)
     except (OSError, OverflowError, ValueError) as error:
-        sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error}. Name another: make docs-serve PORT=8007")
-    print(f"The pages are on http://127.0.0.1:{port}; Ctrl-C ends it.", flush=True)
+        sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error}. Choose another port: make docs-serve PORT=8007")
+    print(f"The site is at http://127.0.0.1:{port}; Ctrl-C stops it.", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -1,7 +1,8 @@
-"""The gateway's keys and secret, also while it runs: make up, make gateway, make key, make revoke, make rotate.
+"""Manage the gateway's keys and secret, also while it runs: make up, make gateway, make key, make revoke, make rotate.
 
-All of it is in .secrets/: what the origins accept, `shared_secret` and `shared_secret_previous`; what the gateway
-sends, `sent.map`; and its consumers, `keys.map`. Files are changed in place: Compose mounts each file, not its name.
+Everything is in .secrets/: the secrets that the origins accept, in `shared_secret` and `shared_secret_previous`; the
+secret that the gateway sends, in `sent.map`; and its consumers, in `keys.map`. Files are changed in place: Compose
+mounts the file itself, and would not see a new file of the same name.
 """
 
 import argparse
@@ -28,37 +29,37 @@ SETTINGS = {
     "GATEWAY_PORT": "8080",
 }
 SOCKET = "admin.sock"
-PREFIX = "ogk_"  # of every key, so that a leaked one is recognised
-PATIENCE = 60.0  # seconds that a gateway has to answer a command
-SETTLED = 5.0  # seconds after which a changed secret counts everywhere, for requests under way too
+PREFIX = "ogk_"  # of every key, so that a leaked key is recognised
+PATIENCE = 60.0  # seconds to wait for the answer to a command
+SETTLED = 5.0  # seconds until a changed secret has taken effect everywhere, also for requests under way
 THROUGH_BASH = 'address=${ADMIN#*@}; exec 3<>"/dev/tcp/${address%:*}/${address#*:}"; cat >&3; cat <&3'
 
 
 def read(name: str) -> str:
-    """Return what a file says, without the white space around it; nothing where there is no file."""
+    """Return the text of a file without the white space around it, or an empty text if there is no file."""
     return Path(name).read_text("utf-8", "surrogateescape").strip() if Path(name).exists() else ""
 
 
 def write(name: str, text: str) -> None:
-    """Change a file in place: in one write, so that nobody finds it empty, and then to its length."""
+    """Change a file in place: first in one write, so that nobody reads an empty file, then to its new length."""
     file = os.open(name, os.O_WRONLY | os.O_CREAT, 0o644)
     with os.fdopen(file, "wb", buffering=0) as new:
-        os.fchmod(file, 0o644)  # the users in the containers are others; who is not in one cannot enter the folder
+        os.fchmod(file, 0o644)  # containers read it as other users; nobody else on this machine can enter the folder
         data = f"{text}\n".encode("utf-8", "surrogateescape") if text else b""
         new.write(data.ljust(os.fstat(file).st_size, b"\n"))
         new.truncate(len(data))
 
 
 def setup() -> None:
-    """Make what is not there yet: .env and a secret, which the origins accept and the gateway sends."""
+    """Create whatever is missing: .env, and a secret that the origins accept and the gateway sends."""
     if not read(CURRENT):
         write(CURRENT, secrets.token_urlsafe(32))
         write(SENT, f"secret {read(CURRENT)}")
-        print(f"Wrote {FOLDER.name}/ with a fresh secret.")
+        print(f"Wrote {FOLDER.name}/ with a new secret.")
     for name, text in ((SENT, f"secret {read(CURRENT)}"), (PREVIOUS, ""), (KEYS, "")):
         if not read(name):
             write(name, text)
-    CONFIG.parent.chmod(0o755)  # and so is this
+    CONFIG.parent.chmod(0o755)  # a container reads this too
     CONFIG.chmod(0o644)
     before = ENV.read_text() if ENV.exists() else ""
     missing = [f"{name}={value}\n" for name, value in SETTINGS.items() if not re.search(f"(?m)^{name}=", before)]
@@ -70,10 +71,10 @@ def setup() -> None:
 def port() -> int:
     """Return the gateway's port."""
     found = re.search(r"""(?m)^GATEWAY_PORT=["']?(.*?)["']?\s*$""", ENV.read_text())
-    told = os.environ.get("GATEWAY_PORT") or (found[1] if found else "")
-    if not re.fullmatch(r"[1-9][0-9]{0,4}", told):
-        sys.exit(f"GATEWAY_PORT is {told!r}, which is no port: set it to 8080, say, in {ENV.name}.")
-    return int(told)
+    value = os.environ.get("GATEWAY_PORT") or (found[1] if found else "")
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", value):
+        sys.exit(f"GATEWAY_PORT is {value!r}, which is not a port. Set it in {ENV.name}, for example to 8080.")
+    return int(value)
 
 
 def compose(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
@@ -83,7 +84,7 @@ def compose(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
 
 
 def through_socket(commands: str) -> str:
-    """Give commands to the gateway of `make gateway`, and return what it says (HAProxy management guide, 9.3)."""
+    """Send commands to the gateway of `make gateway`, and return its answer (HAProxy management guide, 9.3)."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE)
         connection.connect(SOCKET)
@@ -92,13 +93,13 @@ def through_socket(commands: str) -> str:
 
 
 def through_compose(commands: str) -> str:
-    """Give commands to the gateway of `docker compose up`, whose admin socket nothing outside its container reaches."""
+    """Send commands to the gateway in Docker, whose admin socket can be reached only from inside its container."""
     command = ["exec", "-T", "gateway", "bash", "-c", THROUGH_BASH]
     return compose(command, input=commands, check=True).stdout
 
 
 def local() -> list[Callable[[str], str]]:
-    """Return the way to the gateway of `make gateway`, if it runs."""
+    """Return how to send commands to the gateway of `make gateway`; an empty list if it does not run."""
     try:
         through_socket("show version\n")
     except (FileNotFoundError, ConnectionRefusedError):
@@ -107,24 +108,25 @@ def local() -> list[Callable[[str], str]]:
 
 
 def running() -> list[Callable[[str], str]]:
-    """Return the ways to every gateway that runs."""
+    """Return how to send commands to each gateway that runs."""
     found = local()
     if shutil.which("docker") and not compose(["version"]).returncode:
         listed = compose(["ps", "--quiet", "gateway"])
         if listed.returncode:
-            told = f"Docker does not tell whether a gateway runs there: {listed.stderr.strip()}"
+            problem = f"Docker does not say whether a gateway is running there: {listed.stderr.strip()}"
             if not found:
-                sys.exit(f"{told}\nNothing was changed.")
-            print(f"{told}\nIf one does, run this again when it can be told.", file=sys.stderr)
-        found += [through_compose] * bool(listed.stdout.strip())
+                sys.exit(f"{problem}\nNothing was changed.")
+            print(f"{problem}\nIf one is running, run this again when Docker responds.", file=sys.stderr)
+        if listed.stdout.strip():
+            found.append(through_compose)
     return found
 
 
-def tell(ask: Callable[[str], str], commands: str, expected: str = "") -> str:
-    """Give commands to one gateway, and return its answer; anything but the expected answer is an error."""
-    answer = ask(commands).strip()
+def update(send: Callable[[str], str], commands: str, expected: str = "") -> str:
+    """Send commands to one gateway, and return its answer; exit with a message unless it is the expected one."""
+    answer = send(commands).strip()
     if not re.fullmatch(expected, answer):
-        sys.exit(f"The gateway was not told: run the command again when it answers. It says: {answer}")
+        sys.exit(f"The gateway was not updated. Run this again when it responds. Its answer: {answer}")
     return answer
 
 
@@ -132,108 +134,110 @@ def consumers() -> dict[str, str]:
     """Return the SHA-256 of every key, by the name of its consumer."""
     lines = [line.split() for line in read(KEYS).splitlines()]
     if any(len(line) != 2 for line in lines):
-        sys.exit(f"Mend {FOLDER.name}/{KEYS}: a line is the SHA-256 of a key, a space, and the name of its consumer.")
+        sys.exit(f"Fix {FOLDER.name}/{KEYS}: a line is the SHA-256 of a key, a space, and the name of its consumer.")
     known = {name: digest for digest, name in lines}
     if len(known) < len(lines):
-        sys.exit(f"Mend {FOLDER.name}/{KEYS}: a consumer has one line, and one of these has more.")
+        sys.exit(f"Fix {FOLDER.name}/{KEYS}: a consumer may have only one line, and one of these has more.")
     return known
 
 
 def write_consumers(known: dict[str, str]) -> None:
-    """Store the consumers, one line each."""
+    """Store the consumers, one on each line."""
     write(KEYS, "\n".join(f"{digest} {name}" for name, digest in known.items()))
 
 
 def add(name: str) -> None:
-    """Make a key, and print it this once."""
+    """Make a key, and print it: it is not stored."""
     known = consumers()
     if name in known:
-        sys.exit(f"{name} has a key, which is not stored: `make revoke NAME={name}` first, or use another name.")
+        sys.exit(
+            f"{name} already has a key, which is not stored. `make revoke NAME={name}` first, or use another name."
+        )
     key = PREFIX + secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
     write_consumers({**known, name: digest})
     try:
-        for ask in running():
-            tell(ask, f"add map {KEYS} {digest} {name}\n")
+        for send in running():
+            update(send, f"add map {KEYS} {digest} {name}\n")
     except BaseException:
         write_consumers(known)
         raise
-    print(f"The key of {name}, which is shown only now: {key}")
+    print(f"The key of {name}, shown only this once: {key}")
     print_curl(key)
 
 
 def forget(digest: str) -> None:
-    """Let every gateway that runs know a key no more."""
-    for ask in running():
-        tell(ask, f"del map {KEYS} {digest}\n", r"|Key not found\.")
+    """Remove a key from every gateway that runs."""
+    for send in running():
+        update(send, f"del map {KEYS} {digest}\n", r"|Key not found\.")
 
 
 def revoke(name: str) -> None:
-    """Take a consumer's key away."""
+    """Revoke a consumer's key."""
     known = consumers()
     if name not in known:
-        sys.exit(f"{name} has no key. These have one: {' '.join(known) or 'none'}")
+        sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
     digest = known.pop(name)
     forget(digest)
     write_consumers(known)
-    forget(digest)  # one that was started meanwhile may have read it
+    forget(digest)  # a gateway that was started meanwhile may have read it
     print(f"Revoked the key of {name}.")
 
 
 def switch() -> None:
-    """Let every gateway that runs send the secret that the origins accept; without one it is an error."""
+    """Make every gateway that runs send the current secret; exit with a message if none runs."""
     gateways = running()
     if not gateways:
-        sys.exit("No gateway runs that could be told of a new secret: `make up` or `make gateway` first.")
-    for ask in gateways:
-        version = tell(ask, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
-        tell(ask, f"add map @{version} {SENT} <<\nsecret {read(CURRENT)}\n\n")
-        tell(ask, f"commit map @{version} {SENT}\n")
+        sys.exit("No gateway is running that could get a new secret. Run `make up` or `make gateway` first.")
+    for send in gateways:
+        version = update(send, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
+        update(send, f"add map @{version} {SENT} <<\nsecret {read(CURRENT)}\n\n")
+        update(send, f"commit map @{version} {SENT}\n")
 
 
 def rotate() -> None:
-    """Put a fresh secret in the place of the old one, under way; after an interruption it goes on where it was."""
+    """Replace the secret by a new one without losing a request; after an interruption, continue where it stopped."""
     if read(SENT) == f"secret {read(CURRENT)}":
-        switch()  # which is what it sends already: it has to be there
+        switch()  # changes nothing, but makes sure that a gateway is there
         write(PREVIOUS, read(CURRENT))
         write(CURRENT, secrets.token_urlsafe(32))
     print("The origins accept the old secret and the new one.", flush=True)
     time.sleep(SETTLED)
     switch()
     write(SENT, f"secret {read(CURRENT)}")
-    print("The gateway sends the new one.", flush=True)
+    print("The gateway sends the new secret.", flush=True)
     time.sleep(SETTLED)
     switch()  # a gateway that was started meanwhile may have read the old one
     write(PREVIOUS, "")
-    print("The origins accept the new one alone.")
+    print("The origins accept only the new secret.")
 
 
 def serve(origins: list[str]) -> None:
-    """Become the gateway in front of origins on this machine; each is `name=port`."""
+    """Replace this process by the gateway, in front of origins on this machine; each is `name=port`."""
     haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if not haproxy:
-        sys.exit("There is no haproxy here: `apt install haproxy`, `brew install haproxy`, or use `make up`.")
+        sys.exit("haproxy is not installed. Run `apt install haproxy` or `brew install haproxy`, or use `make up`.")
     if local():
-        sys.exit("A gateway of this folder runs already, and a second one would take its admin socket.")
+        sys.exit("A gateway is already running from this folder; a second one would take over its admin socket.")
     here = port()
     try:
         socket.create_server(("127.0.0.1", here)).close()  # another HAProxy would share the port
     except (OSError, OverflowError) as error:
         sys.exit(f"Cannot listen on 127.0.0.1:{here}: {error}")
-    print(f"gateway on http://127.0.0.1:{here}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
+    print(f"Gateway on http://127.0.0.1:{here}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
     where = {name.upper(): f"127.0.0.1:{number}" for name, number in (origin.split("=") for origin in origins)}
     settings = {"HOST": "127.0.0.1", "PORT": str(here), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
     os.execve(haproxy, [haproxy, "-f", str(CONFIG)], {**os.environ, **settings, **where})
 
 
 def print_curl(key: str = "") -> None:
-    """Print a command that makes a request through the gateway."""
+    """Print a curl command for a request through the gateway."""
     line = f"curl -i http://127.0.0.1:{port()}/falcon/protected -H 'Authorization: Bearer {key or 'KEY'}'"
-    print(line if key else f"{line}\nwhere KEY is one of those that you were shown; `make key NAME=...` makes another.")
+    print(line if key else f"{line}\nReplace KEY by a key that was shown before; `make key NAME=...` makes another.")
 
 
 def curl() -> None:
-    """Print a curl line that works; the first time, make the key for it."""
+    """Print a curl command that works; the first time, make a key for it."""
     if consumers():
         print_curl()
     else:
@@ -241,14 +245,14 @@ def curl() -> None:
 
 
 def consumer(name: str) -> str:
-    """Return the name of a consumer, or refuse what is none."""
+    """Return the name of a consumer; an invalid one is an error."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise argparse.ArgumentTypeError("letters, digits, `.`, `_` and `-` say whose key it is: NAME=acme")
+        raise argparse.ArgumentTypeError("give a consumer's name of letters, digits, `.`, `_` and `-`: NAME=acme")
     return name
 
 
 def main() -> None:
-    """Do what a command line says; an error ends it with a status that is not 0."""
+    """Run the command of the command line; an error exits with a status that is not 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
     for function, usage in (
@@ -268,9 +272,9 @@ def main() -> None:
     options = vars(parser.parse_args())
     FOLDER.mkdir(exist_ok=True)
     FOLDER.chmod(0o700)
-    os.chdir(FOLDER)  # the name of a socket is short
+    os.chdir(FOLDER)  # the path of a socket has to be short
     with Path(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one after the other
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one command at a time
         function = options.pop("function")
         function(**options)
 
@@ -279,9 +283,9 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted: run the command again.")
+        sys.exit("\nInterrupted. Run the command again.")
     except OSError as error:
         sys.exit(f"{error.filename or FOLDER}: {error.strerror or error}")
     except subprocess.SubprocessError as error:
-        told = getattr(error, "stderr", "") or error
-        sys.exit(f"The gateway in Docker was not told: run the command again when it answers. {told}")
+        reason = getattr(error, "stderr", "") or error
+        sys.exit(f"The gateway in Docker was not updated. Run this again when it responds. {reason}")

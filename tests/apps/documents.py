@@ -4,7 +4,7 @@ import platform
 from pathlib import Path
 
 from shared.apps import APPS, ROOT
-from shared.generated import with_part
+from shared.documents import with_part
 from tests.contract.groups import CASES
 from tests.contract.report import Results, requirements_table, results_table
 

@@ -21,7 +21,7 @@ Services = Callable[[str, str], Service]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let copies be tested in the place of the apps, and a report be asked for."""
+    """Let copies be tested instead of the apps, and a report be written."""
     parser.addoption("--copies", action="store_true", help="test copies of the apps, set up as their READMEs say")
     parser.addoption("--report", type=Path, help="write how the contract went to this folder, as HTML and as JSON")
 

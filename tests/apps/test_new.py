@@ -1,4 +1,4 @@
-"""`make new`: a copy of an app under a name of its own, whole or not at all."""
+"""`make new`: a copy of an app under its own name, completely or not at all."""
 
 import re
 import shutil
@@ -19,14 +19,14 @@ DEADLINE = 60.0  # seconds
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with a repository in it, of which somebody has used an app in its place."""
+    """Give a folder with a repository in it, where somebody has been using an app in place."""
     (tmp_path / "main" / "shared").mkdir(parents=True)
     for name in ("Makefile", "shared/__init__.py", "shared/apps.py", "shared/new.py"):
         shutil.copy(ROOT / name, tmp_path / "main" / name)
     shutil.copytree(ROOT / "apps", tmp_path / "main" / "apps", ignore=shutil.ignore_patterns(".venv", "__pycache__"))
     for name in (".env", ".env.production", ".venv/bin/python", "__pycache__/app.pyc", "notes.txt"):
         (tmp_path / "main" / "apps" / "falcon" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "main" / "apps" / "falcon" / name).write_text("of another")
+        (tmp_path / "main" / "apps" / "falcon" / name).write_text("not to be copied")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "empty").mkdir(0o700)
@@ -48,12 +48,12 @@ def make_new(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return what a folder holds, by path."""
+    """Return the contents of a folder's files, by path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_copy(app: str, folder: Path) -> None:
-    """The same files, but for the name in two of them, and a secret of its own."""
+    """The same files, except for the name in two of them, and a new secret."""
     done = make_new(folder, f"FROM={app}", "TO=../empty")
     assert done.returncode == 0, done.stderr
     assert (folder / "empty").stat().st_mode & 0o777 == 0o700
@@ -93,8 +93,8 @@ def test_copy(app: str, folder: Path) -> None:
         (["FROM=falcon", "TO=../a b"], "letters, digits and dashes"),
         (["FROM=falcon", "TO=../it's"], "letters, digits and dashes"),
         (["FROM=falcon", "TO=/"], "letters, digits and dashes"),
-        (["FROM=falcon", "TO=../nowhere/new"], "Make it first"),
-        (["FROM=falcon", "TO=../full/file/new"], "Make it first"),
+        (["FROM=falcon", "TO=../nowhere/new"], "Create that first"),
+        (["FROM=falcon", "TO=../full/file/new"], "Create that first"),
     ],
 )
 def test_refused(words: list[str], said: str, folder: Path) -> None:
@@ -110,18 +110,18 @@ def test_refused(words: list[str], said: str, folder: Path) -> None:
 
 
 def test_fails_half_way(folder: Path) -> None:
-    """What cannot be copied whole is not there at all."""
+    """If a file cannot be copied, nothing is created."""
     (folder / "main" / "apps" / "falcon" / "shared_secret.py").unlink()
     done = make_new(folder, "FROM=falcon", "TO=../new")
     assert done.returncode != 0
-    assert "Nothing was made" in done.stderr
+    assert "Nothing was created" in done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in folder.iterdir()} == {"main", "full", "empty"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(number: int, folder: Path) -> None:
-    """Nor is what somebody has interrupted."""
+    """Nothing is created when the command is interrupted, either."""
     with (folder / "main" / "apps" / "falcon" / "app.py").open("a") as file:
         file.truncate(300_000_000)  # takes a while to copy
     command = [sys.executable, "-m", "shared.new", "falcon", "../new"]
@@ -132,7 +132,7 @@ def test_interrupted(number: int, folder: Path) -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline
         process.send_signal(number)
-        assert "nothing was made" in process.communicate(timeout=DEADLINE)[1]
+        assert "nothing was created" in process.communicate(timeout=DEADLINE)[1]
         assert process.returncode != 0
     finally:
         process.kill()
@@ -141,7 +141,7 @@ def test_interrupted(number: int, folder: Path) -> None:
 
 
 def test_every_app_can_be_copied() -> None:
-    """Their names are in the two files that get another."""
+    """Its name is in the two files where the copy gets another."""
     for app in APPS:
         for name in ("README.md", "pyproject.toml"):
             assert f"origin-guard-{app}" in (ROOT / "apps" / app / name).read_text()

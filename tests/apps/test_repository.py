@@ -1,56 +1,46 @@
-"""What holds the repository together: copies that are copies, folders that are whole, documents that are true."""
+"""What holds the repository together: made files match their templates, folders are complete, documents are true."""
 
-import json
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from markdown_it import MarkdownIt
 
-from shared import new
-from shared.apps import APPS, ROOT
-from tests.markdown import sections
+from shared import new, sync
+from shared.apps import APPS, HOST, PORT, ROOT
+from shared.documents import sections
+
+MADE = sync.made()
 
 
-@pytest.mark.parametrize("copy", sorted(ROOT.glob("apps/*/*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_copies_are_the_same_byte_for_byte(copy: Path) -> None:
-    """What stands in shared/app and in an app is one text."""
-    original = ROOT / "shared" / "app" / copy.name
-    if original.exists():
-        assert copy.read_bytes() == original.read_bytes(), (
-            f"{copy.relative_to(ROOT)} differs from shared/app/{copy.name}: change it there, then run `make sync`"
-        )
+@pytest.mark.parametrize("path", MADE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_made_files_match_what_they_are_made_from(path: Path) -> None:
+    """Every README, Dockerfile and copy is what `make sync` writes, byte for byte."""
+    assert path.read_bytes() == MADE[path], (
+        f"{path.relative_to(ROOT)} differs from what `make sync` writes: "
+        "change shared/app or shared/apps.py, then run `make sync`"
+    )
+
+
+def git_ls_files(*words: str) -> list[str]:
+    """Return the paths that `git ls-files` prints."""
+    command = ["git", "ls-files", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def test_an_app_folder_holds_what_it_needs_and_nothing_else(app: str) -> None:
     """The same files in each."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", f"apps/{app}"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
-    files = {path.removeprefix(f"apps/{app}/") for path in tracked}
-    assert files == set(new.FILES)
-
-
-def test_readmes_give_the_start_command_of_the_app(app: str) -> None:
-    """The documents of an app start it as everything else does."""
-    command = APPS[app].start
-    assert re.search(
-        rf"^\.venv/bin/{re.escape(command)}$", (ROOT / "apps" / app / "README.md").read_text(), re.MULTILINE
-    )
-
-
-def test_readmes_are_the_same_where_the_apps_are() -> None:
-    """What does not depend on the framework is said in the same words."""
-    for section in ("Open a route on purpose", "Test it", "Deploy", "Rotate the secret", "Upgrade the dependencies"):
-        texts = {sections((ROOT / "apps" / app / "README.md").read_text())[section].replace(app, "APP") for app in APPS}
-        assert len(texts) == 1, section
+    paths = git_ls_files("--cached", "--others", "--exclude-standard", f"apps/{app}")
+    assert {path.removeprefix(f"apps/{app}/") for path in paths} == set(new.FILES)
 
 
 def test_readmes_name_every_variable(app: str) -> None:
-    """The table has each that the code of the folder reads, and no other."""
+    """The table has every variable that the code of the folder reads, and no other."""
     code = "".join(path.read_text() for path in (ROOT / "apps" / app).glob("*.py"))
-    read = {*re.findall(r"os\.environ(?:\.get\(|\[)\"(\w+)\"", code), "WEB_CONCURRENCY"}  # that one the servers read
+    read = {*re.findall(r"os\.environ(?:\.get\(|\[)\"(\w+)\"", code), "WEB_CONCURRENCY"}  # which the servers read
     secrets = set(re.findall(r"_read\(\"(\w+)\"\)", code))
     table = sections((ROOT / "apps" / app / "README.md").read_text())["Configure"]
     named = [name for row in re.findall(r"(?m)^\| (`.+?) \|", table) for name in re.findall(r"`(\w+)`", row)]
@@ -58,45 +48,61 @@ def test_readmes_name_every_variable(app: str) -> None:
 
 
 def test_readmes_name_the_address_that_is_listened_on(app: str) -> None:
-    """Where nobody tells it another."""
+    """The default address of the code is that of shared/apps.py, and the only one in the README."""
     folder = ROOT / "apps" / app
     host, port = re.findall(
         r'os\.environ\.get\("(?:HOST|PORT)"\) or "(.+?)"', "".join(map(Path.read_text, folder.glob("*.py")))
     )
+    assert (host, port) == (HOST, str(PORT))
     readme = (folder / "README.md").read_text()
     assert f"| `HOST`, `PORT` | `{host}`, `{port}` |" in readme
     assert set(re.findall(r"http://[\d.]+:\d+", readme)) == {f"http://{host}:{port}"}
 
 
-def test_dockerfiles_differ_in_the_start_command_alone() -> None:
-    """Each gives that of its app, and all else is the same."""
-    rest = set()
-    for app in APPS:
-        *lines, last = (ROOT / "apps" / app / "Dockerfile").read_text().splitlines()
-        assert last == f"CMD {json.dumps(APPS[app].command)}"
-        rest.add(tuple(lines))
-    assert len(rest) == 1
-    assert len({(ROOT / "apps" / app / ".gitignore").read_bytes() for app in APPS}) == 1
-
-
 def test_top_level() -> None:
-    """No other folders than these, dot-folders aside."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert {path.split("/")[0] for path in tracked if "/" in path and path[0] != "."} == {"apps", "shared", "tests"}
-
-
-def test_readme_names_every_app() -> None:
-    """The table of apps and the ports."""
-    readme = (ROOT / "README.md").read_text()
-    for name, app in APPS.items():
-        assert f"| [{app.title}](apps/{name}) | {app.server} | {app.check} | {app.port} |" in readme
+    """There are no other top-level folders than these, except dot-folders."""
+    folders = {path.split("/")[0] for path in git_ls_files() if "/" in path and path[0] != "."}
+    assert folders == {"apps", "shared", "tests"}
 
 
 def test_every_app_is_behind_the_gateway() -> None:
-    """In its configuration and in the stack, and nothing else is."""
+    """Every app, and nothing else, is in the gateway's configuration and in the stack."""
     config, stack = ((ROOT / name).read_text() for name in ("shared/gateway/haproxy.cfg", "docker-compose.yml"))
     routed = re.search(r"acl origin path_reg \^/\((.+)\)/$", config, re.MULTILINE)
     assert routed
     assert set(routed[1].split("|")) == set(APPS)
     assert set(re.findall(r"^backend (\w+)$", config, re.MULTILINE)) == {*APPS, "rates"}
     assert set(re.findall(r"^    build: apps/(\w+)$", stack, re.MULTILINE)) == set(APPS)
+
+
+def links(document: str) -> list[str]:
+    """Return where the links and images of a document in Markdown lead."""
+    children = [child for token in MarkdownIt().parse(document) for child in token.children or ()]
+    return [str(child.attrs[name]) for child in children for name in ("href", "src") if name in child.attrs]
+
+
+def anchors(document: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document in Markdown."""
+    tokens = MarkdownIt().parse(document)
+    found: list[str] = []
+    for heading, content in pairwise(tokens):
+        if heading.type == "heading_open":
+            text = "".join(child.content for child in content.children or ())
+            found.append(re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-"))
+    repeated = [(slug, found[:place].count(slug)) for place, slug in enumerate(found)]
+    return {f"{slug}-{number}" if number else slug for slug, number in repeated}
+
+
+def test_links_resolve() -> None:
+    """A link in a document leads to a file that exists, and its anchor to a heading there."""
+    broken = []
+    for path in git_ls_files("*.md"):
+        document = ROOT / path
+        for link in links(document.read_text()):
+            if re.match(r"https?:", link):
+                continue
+            name, _, anchor = unquote(link).partition("#")
+            target = document.parent / name if name else document
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+                broken.append(f"{path}: {link}")
+    assert not broken, "these links lead nowhere:\n" + "\n".join(broken)

@@ -1,4 +1,4 @@
-"""Properties of the rule itself, `shared/shared_secret.py`, for any secret and any header."""
+"""Properties of the rule itself, `shared/app/shared_secret.py`, for any secret and any header."""
 
 import hmac
 import logging
@@ -56,7 +56,7 @@ def test_table(current: str, previous: str, data: st.DataObject) -> None:
 
 
 @given(secret, secret)
-def test_current_and_previous_are_let_in(current: str, previous: str) -> None:
+def test_current_and_previous_are_accepted(current: str, previous: str) -> None:
     """Each of the two, and each alone."""
     rule = SharedSecret({"SHARED_SECRET": current, "SHARED_SECRET_PREVIOUS": previous})
     assert rule.check([as_bytes(current)]) is None
@@ -143,7 +143,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
-def test_a_changed_file_counts_within_a_second(tmp_path: Path, clock: Callable[[float], None]) -> None:
+def test_a_changed_file_takes_effect_within_a_second(tmp_path: Path, clock: Callable[[float], None]) -> None:
     """It is looked at again after one second, not before."""
     file = tmp_path / "secret"
     file.write_text("old\n")
@@ -212,7 +212,7 @@ def test_a_request_asks_the_system_for_nothing_but_the_time(
         rule.check(values)
     finally:
         sys.setprofile(None)
-    in_c = {each.__name__ for each in (time.monotonic, hmac.compare_digest, len, bytes.strip, sys.setprofile)}
+    in_c = {function.__name__ for function in (time.monotonic, hmac.compare_digest, len, bytes.strip, sys.setprofile)}
     assert called <= {"check", *in_c}
     assert called >= {"check", "monotonic"}
 

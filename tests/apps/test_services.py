@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from shared.app.shared_secret import HEADER
 from tests.apps.running import PREVIOUS, SECRET
 from tests.contract.http1 import NO_ANSWER, exchange
 from tests.contract.supervised import write_secret
 from tests.processes import STOP_DEADLINE, Service
 
-HEADER = "X-Shared-Secret"
-DEADLINE = 30.0  # seconds; a changed file counts within one, and a busy machine is slower than that
+DEADLINE = 30.0  # seconds; a changed file takes effect within one, and a busy machine is slower than that
 
 
 def status(service: Service, secret: str | None = None) -> int:
@@ -148,7 +148,7 @@ class TestHttpsRedirect:
 
     @pytest.mark.parametrize(("state", "expected"), [("redirect", 307), ("redirect-behind-proxy", 200)])
     def test_forwarded_proto(self, service: Service, expected: int) -> None:
-        """X-Forwarded-Proto counts only when it comes from a proxy that the server was told of."""
+        """X-Forwarded-Proto is believed only when it comes from a proxy that the server was given."""
         headers = {HEADER: SECRET, "X-Forwarded-Proto": "https"}
         got = requests.get(f"{service.url}/protected", headers=headers, timeout=DEADLINE, allow_redirects=False)
         assert got.status_code == expected

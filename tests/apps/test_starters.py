@@ -1,6 +1,6 @@
-"""What people copy: each app's folder, set up outside the repository as its README says: `make test-copies`.
+"""The folders that people copy: each app, set up outside the repository as its README says: `make test-copies`.
 
-The contract is put to these copies as well, with the option --copies.
+The option --copies runs the contract against these copies as well.
 """
 
 import json
@@ -15,15 +15,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from shared.apps import APPS, HOST, PORT, ROOT
+from shared.app.shared_secret import HEADER
+from shared.apps import APPS, ORIGIN, ROOT
+from shared.documents import sections
 from tests.commands import ENVIRON, PROGRAMS, run
-from tests.markdown import blocks, readme_code, sections
+from tests.markdown import blocks, readme_code
 from tests.pages.routes import DEADLINE, secret, status, try_routes
 from tests.processes import Service, free_port
 
 pytestmark = pytest.mark.copies
-ORIGIN = f"http://{HOST}:{PORT}"  # in the documents
-REPOSITORY = "../origin-guard"  # stands for it in the documents
+REPOSITORY = "../origin-guard"  # this repository, in the READMEs
 
 
 @pytest.fixture
@@ -34,33 +35,33 @@ def starter(app: str, starters: dict[str, Path]) -> Path:
 
 @contextmanager
 def started(folder: Path, log: Path) -> Iterator[Service]:
-    """Run the service of a folder with the commands of its README."""
+    """Run the service of a folder, started with the commands of its README."""
     log.touch()
     with Service(folder.name, ["sh", "-e", "-c", readme_code(folder, "Run")[0]], folder, {}, log, PROGRAMS) as service:
         yield service
 
 
 def here(commands: str, service: Service) -> str:
-    """Return commands of a README for the port that the service has here, and for where this repository is."""
+    """Return commands of a README with the port of this service and the path of this repository."""
     return commands.replace(ORIGIN, service.url).replace(REPOSITORY, str(ROOT))
 
 
 def test_run(starter: Path, tmp_path: Path) -> None:
-    """The commands start it, and the curl lines are answered as the README says."""
+    """The commands start the copy, and the curl lines get the answers that the README gives."""
     text = sections((starter / "README.md").read_text())["Run"]
     promised = re.search(r"The first is answered (\d+), the second (\d+), the third (\d+) `(.+?)`", text)
     assert promised
     *expected, granted = promised.groups()
     with started(starter, tmp_path / "log") as service:
-        said = run(here(readme_code(starter, "Run")[1], service), starter)
-        assert re.findall(r"HTTP/1\.1 (\d+)", said) == expected
-        assert json.loads(said.splitlines()[-1]) == json.loads(granted)
-        wrong = requests.get(f"{service.url}/protected", headers={"X-Shared-Secret": "wrong"}, timeout=DEADLINE)
+        output = run(here(readme_code(starter, "Run")[1], service), starter)
+        assert re.findall(r"HTTP/1\.1 (\d+)", output) == expected
+        assert json.loads(output.splitlines()[-1]) == json.loads(granted)
+        wrong = requests.get(f"{service.url}/protected", headers={HEADER: "wrong"}, timeout=DEADLINE)
         assert f"A wrong secret is a {wrong.status_code}:\n`{wrong.text}`" in text
 
 
 def test_routes(starter: Path, tmp_path: Path) -> None:
-    """A route that is added is protected; one that is opened is open, and nothing beside it."""
+    """A route that is added is protected; a route that is opened is open, and nothing else is."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
     (log := tmp_path / "log").touch()
     config, programs = {"SHARED_SECRET": secret(folder)}, starter / ".venv" / "bin"
@@ -69,10 +70,10 @@ def test_routes(starter: Path, tmp_path: Path) -> None:
 
 
 def test_contract(starter: Path, tmp_path: Path) -> None:
-    """The command of the README puts the contract to it."""
+    """The README's command runs the contract against the copy, which meets it."""
     with started(starter, tmp_path / "log") as service:
-        said = run(here(readme_code(starter, "Test it")[0], service), starter)
-        assert "It meets the contract" in said
+        output = run(here(readme_code(starter, "Test it")[0], service), starter)
+        assert "It meets the contract" in output
 
 
 @pytest.mark.skipif(
@@ -80,7 +81,7 @@ def test_contract(starter: Path, tmp_path: Path) -> None:
     reason="no Docker engine answers",
 )
 def test_container(app: str, starter: Path, tmp_path: Path) -> None:
-    """Its Dockerfile builds from the copy alone, and what runs meets the contract with all that the README adds."""
+    """The image builds from the copy alone; with the options that the README adds, its container meets the contract."""
     text = sections((starter / "README.md").read_text())["Deploy"]
     locked, name, port = re.search(r"add `(.+?)`", text, re.DOTALL), f"origin-guard-{secrets.token_hex(4)}", free_port()
     assert locked
@@ -95,8 +96,8 @@ def test_container(app: str, starter: Path, tmp_path: Path) -> None:
     try:
         run(build, starter)
         with Service(app, ["sh", "-c", start], starter, {**ENVIRON, "PORT": str(port)}, log) as service:
-            said = run(here(readme_code(starter, "Test it")[0], service), starter)
-            assert "It meets the contract" in said
+            output = run(here(readme_code(starter, "Test it")[0], service), starter)
+            assert "It meets the contract" in output
     finally:
         for command in (["kill", name], ["image", "rm", "--force", name]):
             subprocess.run(["docker", *command], capture_output=True, timeout=DEADLINE)
@@ -104,7 +105,7 @@ def test_container(app: str, starter: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("app", ["falcon"])  # the section is the same in each
 def test_upgrade(starter: Path, tmp_path: Path) -> None:
-    """The commands pin what is newest, and what they install runs."""
+    """The commands pin the newest versions, and the service runs with them."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
     (folder / "requirements.txt").write_text("")
     run("python3 -m venv .venv\n" + readme_code(folder, "Upgrade the dependencies")[0], folder)
@@ -116,7 +117,7 @@ def test_upgrade(starter: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("app", ["litestar"])
 def test_new(app: str, tmp_path: Path) -> None:
-    """What `make new` prints at its end starts the copy that it has made."""
+    """The commands that `make new` prints install and start the new copy."""
     folder = tmp_path / "My_API"
     *_, install, start = run(f"make new FROM={app} TO={folder}", ROOT).splitlines()
     run(install, ROOT)

@@ -1,1 +1,1 @@
-"""What the check costs, and what each server does with a header: `make bench`."""
+"""The bench: what the check costs, and how every server copes with the contract. `make bench` runs it."""

@@ -1,8 +1,8 @@
-"""Draw what was measured, as SVG."""
+"""Draw what was measured, as SVG: a chart for each part, its apps in the order of APPS."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
 import matplotlib
 from matplotlib import pyplot as plt
@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tests.bench.tables import digest
+from shared.apps import APPS
+from tests.bench.results import Kind, Measurements, Spread, Via
 
-Data = dict[str, Any]
 GOOD, BAD, BARE, INK = "#2f6fb3", "#d9822b", "#9aa5b1", "#1f2933"
 matplotlib.use("svg")
 plt.rcParams.update(
     {
-        "svg.hashsalt": "bench",  # the same data is the same file
+        "svg.hashsalt": "bench",  # the same data makes the same file
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.size": 9,
@@ -32,12 +32,33 @@ plt.rcParams.update(
 )
 
 
+class AboutApp(Protocol):
+    """A row about an app."""
+
+    @property
+    def app(self) -> str:
+        """The name of the app."""
+
+
+Row = TypeVar("Row", bound=AboutApp)
+
+
+def by_app(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each app that has any, by its name."""
+    return {app: found for app in APPS if (found := [row for row in rows if row.app == app])}
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where that is right."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def bars(
-    axes: Axes, labels: Sequence[str], spreads: Sequence[Data], colors: Sequence[str], notes: Sequence[str]
+    axes: Axes, labels: Sequence[str], spreads: Sequence[Spread], colors: Sequence[str], notes: Sequence[str]
 ) -> None:
     """Draw horizontal bars from the top down: medians, quartiles as whiskers, and a note at the end of each."""
-    medians = [each["median"] for each in spreads]
-    errors = [[each["median"] - each["low"] for each in spreads], [each["high"] - each["median"] for each in spreads]]
+    medians = [spread.median for spread in spreads]
+    errors = [[spread.median - spread.low for spread in spreads], [spread.high - spread.median for spread in spreads]]
     drawn = axes.barh(
         range(len(labels)), medians, xerr=errors, color=colors, height=0.68, ecolor=INK, error_kw={"lw": 0.8}
     )
@@ -45,52 +66,45 @@ def bars(
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.tick_params(length=0)
     axes.bar_label(drawn, notes, padding=4)
-    axes.set_xlim(0, max(each["high"] for each in spreads) * 1.35)
+    axes.set_xlim(0, max(spread.high for spread in spreads) * 1.35)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
 
 
-def by(rows: list[Data], name: str) -> dict[str, list[Data]]:
-    """Return rows under the value of one of their columns, in their order."""
-    found: dict[str, list[Data]] = {}
-    for row in rows:
-        found.setdefault(str(row[name]), []).append(row)
-    return found
-
-
-def draw_rule(rows: list[Data]) -> Figure:
+def draw_rule(results: Measurements) -> Figure:
     """Nanoseconds of a call of the rule."""
+    rows = results.rule
     figure, axes = plt.subplots(figsize=(7, 2.4))
-    notes = [f"{row['ns']['median']:.0f} ns, {row['times']:.1f}×" for row in rows]
+    notes = [f"{row.ns.median:.0f} ns, {row.times_bare:.1f}×" for row in rows]
     colors = [BARE] + [GOOD] * (len(rows) - 1)
-    bars(axes, [row["what"] for row in rows], [row["ns"] for row in rows], colors, notes)
-    axes.set_title("The rule alone: time of a call, and how often one bare compare_digest fits into it", loc="left")
+    bars(axes, [row.call for row in rows], [row.ns for row in rows], colors, notes)
+    axes.set_title("The rule alone: time of a call, and how many times that of one bare compare_digest", loc="left")
     return figure
 
 
-def draw_apps(rows: list[Data]) -> Figure:
-    """CPU time of a request to each app."""
-    groups = by(rows, "app")
+def draw_apps(results: Measurements) -> Figure:
+    """CPU time per request to each app."""
+    groups = by_app(results.apps)
     figure, panels = plt.subplots(len(groups), figsize=(7, 1.6 * len(groups)))
-    for axes, (app, of_app) in zip(panels, groups.items(), strict=True):
-        notes = [f"{row['cpu']['median']:.0f} µs, {row['rps']['median']:,.0f} req/s" for row in of_app]
-        colors = [BARE if row["what"] in ("unchecked", "pasted") else GOOD for row in of_app]
-        bars(axes, [row["what"] for row in of_app], [row["cpu"] for row in of_app], colors, notes)
+    for axes, (app, rows) in zip(panels, groups.items(), strict=True):
+        notes = [f"{row.speed.cpu.median:.0f} µs, {row.speed.rps.median:,.0f} req/s" for row in rows]
+        colors = [BARE if row.kind in (Kind.UNCHECKED, Kind.PASTED) else GOOD for row in rows]
+        bars(axes, [row.kind for row in rows], [row.speed.cpu for row in rows], colors, notes)
         axes.set_title(app, loc="left", fontweight="bold")
-    figure.suptitle("CPU time of a request, by what is asked; as shipped, one worker on one core")
+    figure.suptitle("CPU time per request, by kind of request; as shipped, one worker on one core")
     return figure
 
 
-def draw_growth(rows: list[Data]) -> Figure:
-    """Requests a second by the number of connections, with one worker and two, directly and through the gateway."""
-    groups = by(rows, "app")
+def draw_growth(results: Measurements) -> Figure:
+    """Requests per second by the number of connections, with one worker and two, directly and through the gateway."""
+    groups = by_app(results.growth)
     figure, panels = plt.subplots(1, len(groups), figsize=(2.3 * len(groups), 3), sharey=True)
-    for axes, (app, of_app) in zip(panels, groups.items(), strict=True):
-        for via, style in (("direct", "-"), ("gateway", ":")):
+    for axes, (app, rows) in zip(panels, groups.items(), strict=True):
+        for via, style in ((Via.DIRECT, "-"), (Via.GATEWAY, ":")):
             for workers, color in ((1, GOOD), (2, BAD)):
-                line = [row for row in of_app if (row["via"], row["workers"]) == (via, workers)]
-                xs, ys = [row["connections"] for row in line], [row["rps"]["median"] for row in line]
-                label = f"{via}, {workers} worker{'s' * (workers > 1)}"
+                line = [row for row in rows if (row.via, row.workers) == (via, workers)]
+                xs, ys = [row.connections for row in line], [row.speed.rps.median for row in line]
+                label = f"{via}, {counted(workers, 'worker')}"
                 axes.plot(xs, ys, style, color=color, marker="o", markersize=3, label=label)
         axes.set_xscale("log", base=2)
         axes.set_xticks([1, 16, 256], ["1", "16", "256"])
@@ -98,57 +112,66 @@ def draw_growth(rows: list[Data]) -> Figure:
         axes.set_xlabel("connections")
     panels[0].set_ylim(0)
     panels[0].set_ylabel("requests/s")
-    figure.suptitle("Directly and through the gateway; with two cores the second worker is on that of load and gateway")
+    figure.suptitle("Direct and through the gateway; on two cores the second worker shares one with load and gateway")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
-def draw_sizes(rows: list[Data]) -> Figure:
+def draw_sizes(results: Measurements) -> Figure:
     """How long each app takes to start, and how much room it takes."""
-    shown = {"start": "seconds to the first 200", "worker": "MB of a worker (PSS)", "environment": "MB installed"}
-    shown |= {"image": "MB of image, on top of Python's"} if all(row["image"] for row in rows) else {}
+    rows = [row for of_app in by_app(results.sizes).values() for row in of_app]
+    shown = {
+        "seconds to the first 200": [row.start for row in rows],
+        "MB of a worker (PSS)": [Spread.of([row.worker]) for row in rows],
+        "MB installed": [Spread.of([row.environment]) for row in rows],
+    }
+    images = [Spread.of([row.image]) for row in rows if row.image is not None]
+    if len(images) == len(rows):
+        shown["MB of image, on top of Python's"] = images
     figure, panels = plt.subplots(1, len(shown), figsize=(3 * len(shown), 2.2), sharey=True)
-    for axes, (column, title) in zip(panels, shown.items(), strict=True):
-        values = [
-            row[column] if column == "start" else dict.fromkeys(("low", "median", "high"), row[column]) for row in rows
-        ]
-        notes = [f"{value['median']:.3g}" for value in values]
-        bars(axes, [row["app"] for row in rows], values, [GOOD] * len(rows), notes)
+    for axes, (title, spreads) in zip(panels, shown.items(), strict=True):
+        notes = [f"{spread.median:.3g}" for spread in spreads]
+        bars(axes, [row.app for row in rows], spreads, [GOOD] * len(rows), notes)
         axes.set_title(title, loc="left")
     return figure
 
 
-def draw_servers(rows: list[Data]) -> Figure:
-    """Requests a second on every server, and whether a required case of the contract fails there."""
-    groups = by(rows, "app")
-    heights = [len(of_app) for of_app in groups.values()]
+def draw_servers(results: Measurements) -> Figure:
+    """Requests per second on every server, and whether a required case of the contract failed there."""
+    groups = by_app(results.servers)
+    heights = [len(rows) for rows in groups.values()]
     figure, panels = plt.subplots(len(groups), figsize=(8, 0.27 * sum(heights) + 2), height_ratios=heights)
-    for axes, (app, of_app) in zip(panels, groups.items(), strict=True):
-        failed = [len(row["failed"]) for row in of_app]
-        notes = [
-            f"{row['rps']['median']:,.0f}" + (f" · {count} required case{'s' * (count > 1)} failed" if count else "")
-            for row, count in zip(of_app, failed, strict=True)
-        ]
-        labels = [row["server"] + "  (shipped)" * row["shipped"] for row in of_app]
-        bars(axes, labels, [row["rps"] for row in of_app], [BAD if count else GOOD for count in failed], notes)
+    for axes, (app, rows) in zip(panels, groups.items(), strict=True):
+        notes = [f"{row.speed.rps.median:,.0f}" for row in rows]
+        for place, row in enumerate(rows):
+            if row.failed:
+                notes[place] += f" · {counted(len(row.failed), 'required case')} failed"
+        labels = [f"{row.server}  (shipped)" if row.shipped else row.server for row in rows]
+        bars(axes, labels, [row.speed.rps for row in rows], [BAD if row.failed else GOOD for row in rows], notes)
         axes.set_title(app, loc="left", fontweight="bold")
     meanings = [
-        Patch(color=GOOD, label="every required case passed that was put"),
-        Patch(color=BAD, label="some failed"),
+        Patch(color=GOOD, label="every required case that was checked passed"),
+        Patch(color=BAD, label="some required cases failed"),
     ]
     figure.legend(handles=meanings, loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle("Requests a second of /protected with the secret, one worker on one core, no access log")
+    figure.suptitle("Requests per second: GET /protected with the secret, one worker on one core, no access log")
     return figure
 
 
-CHARTS = {"rule": draw_rule, "apps": draw_apps, "growth": draw_growth, "sizes": draw_sizes, "servers": draw_servers}
+CHARTS: dict[str, Callable[[Measurements], Figure]] = {
+    "rule": draw_rule,
+    "apps": draw_apps,
+    "growth": draw_growth,
+    "sizes": draw_sizes,
+    "servers": draw_servers,
+}
 
 
-def draw(data: Data, folder: Path) -> None:
-    """Write a chart to a folder for each part of the data."""
-    for part in CHARTS.keys() & data.keys():
-        figure = CHARTS[part](data[part])
+def draw(results: Measurements, folder: Path) -> None:
+    """Write a chart to a folder for each part that was measured."""
+    for part in results.finished():
+        figure = CHARTS[part](results)
         figure.set_layout_engine("constrained")
-        told = {"Date": None, "Description": f"made from data with the SHA-256 {digest(data)}"}
-        figure.savefig(folder / f"{part}.svg", facecolor="white", metadata=told)
+        metadata = {"Date": None, "Description": f"made from data with the SHA-256 {results.digest()}"}
+        figure.savefig(folder / f"{part}.svg", facecolor="white", metadata=metadata)
         plt.close(figure)

@@ -1,4 +1,4 @@
-"""What of the bench can be collected."""
+"""Which tests of the bench can be collected."""
 
 from importlib.util import find_spec
 

@@ -1,21 +1,21 @@
-"""Start what is measured on cores of its own, put load on it from another, and read what that took."""
+"""Start services on cores of their own, put load on them from another core, and read what that took."""
 
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
 from typing import NamedTuple
 
 import psutil
 import requests
 
 from shared.apps import ROOT
+from tests.bench.results import Speed, Spread
 from tests.bench.variants import BenchError
 from tests.contract.http1 import NO_ANSWER, exchange, request
 from tests.processes import START_DEADLINE, PortTakenError, Service, end, spawn
@@ -27,7 +27,7 @@ LUA = Path(__file__).with_name("wrk.lua")
 
 @contextmanager
 def pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Let what this thread starts run on some cores only, where the system can do that."""
+    """Run what this thread starts on some cores only, where the system can do that."""
     if not cores:
         yield
         return
@@ -40,9 +40,9 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
 
 
 class Started(Service):
-    """A service that need not have an access log: it is ready when the open path is answered."""
+    """A service that may have no access log: it is ready when it answers the open path."""
 
-    cores: Sequence[int] = FIRST  # that it runs on
+    cores: Sequence[int] = FIRST  # it runs on these
     began: float
     seconds_to_start: float
 
@@ -62,7 +62,7 @@ class Started(Service):
         self.seconds_to_start = time.monotonic() - self.began
 
     def _answers(self) -> bool:
-        """Return whether the open path is answered; the answer has to come from this process, which is still there."""
+        """Return whether the open path is answered; the answer comes from this process, because it has not ended."""
         try:
             return exchange(self.address, request("/healthz").replace(b"<host>", b"a.test"), 5).status == 200
         except NO_ANSWER:
@@ -74,21 +74,17 @@ class Started(Service):
         return [process, *process.children(recursive=True)]
 
     def cpu(self) -> float:
-        """Return the seconds of CPU time that they have taken, in user and in kernel mode."""
+        """Return the seconds of CPU time that they have used, in user and in kernel mode."""
         total = 0.0
-        for each in self.family():
+        for process in self.family():
             with suppress(psutil.Error):  # it has ended
-                times = each.cpu_times()
+                times = process.cpu_times()
                 total += times.user + times.system
         return total
 
 
 class Round(NamedTuple):
-    """One round of load: requests a second, latencies in ms, CPU time of a request in µs, how many had no answer.
-
-    Every client sends its next request when it has the answer to the last: the latencies are those of a full service,
-    and corrected by wrk for the requests that it would have sent meanwhile.
-    """
+    """One round of load; the fields are those of Speed, which explains them."""
 
     rps: float
     p50: float
@@ -99,7 +95,7 @@ class Round(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """What is sent to a service: GET for a URL with some fields, on so many connections; the status that comes back."""
+    """Requests to a service: GET for a URL with some fields, on so many connections; and the status they must get."""
 
     service: Started
     url: str
@@ -108,14 +104,14 @@ class Load:
     connections: int = 8
 
     def check(self) -> None:
-        """Send one request and look at the answer, because wrk tells no status from another."""
+        """Send one request and check its status, because wrk only counts statuses of 400 and more."""
         fields = dict(field.split(": ", 1) for field in self.fields)
         got = requests.get(self.url, headers=fields, timeout=30)
         if got.status_code != self.status:
-            raise BenchError(f"{self.service.name}: GET {self.url} is answered {got.status_code}, not {self.status}")
+            raise BenchError(f"{self.service.name}: GET {self.url} got {got.status_code}, not {self.status}")
 
     def round(self, seconds: float) -> Round:
-        """Put load on the service for so long, and return what that took; another answer is an error."""
+        """Put load on the service for so many seconds, and return what that took; a wrong status is a BenchError."""
         command = ["wrk", "--threads=1", f"--connections={self.connections}", "--duration=1h", f"--script={LUA}"]
         command += [word for field in self.fields for word in ("--header", field)]
         before = self.service.cpu()
@@ -123,19 +119,19 @@ class Load:
             wrk = spawn([*command, self.url], ROOT, os.environ, subprocess.PIPE, subprocess.STDOUT)
         try:
             time.sleep(seconds)
-            told = interrupted(wrk)  # its own clock has whole seconds only
+            printed = interrupted(wrk)  # its own clock has whole seconds only
         finally:
             end(wrk)
         used = self.service.cpu() - before
         try:
-            got = json.loads(told.splitlines()[-1])
+            got = json.loads(printed.splitlines()[-1])
         except (ValueError, IndexError):
-            raise BenchError(f"wrk did not tell what it has measured:\n{told}") from None
+            raise BenchError(f"wrk printed no result:\n{printed}") from None
         wrong = got["status"] if self.status < 400 else got["requests"] - got["status"]
         if wrong or not got["requests"]:
             raise BenchError(
-                f"{self.service.name}: of {got['requests']} answers to GET {self.url} "
-                f"on {self.connections} connections {wrong} had another status than {self.status}.\n"
+                f"{self.service.name}: {wrong} of {got['requests']} answers to GET {self.url} "
+                f"on {self.connections} connections had another status than {self.status}.\n"
                 f"{self.service.tail()}"
             )
         rps = got["requests"] / got["duration"] * 1e6
@@ -143,7 +139,7 @@ class Load:
 
 
 def interrupted(wrk: subprocess.Popen[bytes]) -> str:
-    """Interrupt wrk, and return what it then tells; it does not hear a signal that comes while it starts."""
+    """Interrupt wrk, and return what it prints then; it misses a signal that comes while it starts."""
     for _ in range(60):
         wrk.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
@@ -151,13 +147,6 @@ def interrupted(wrk: subprocess.Popen[bytes]) -> str:
     raise BenchError("wrk does not end when it is interrupted.")
 
 
-def spread(values: Iterable[float]) -> dict[str, float]:
-    """Return the median of some values, and the quartiles below and above it."""
-    values = sorted(values)
-    low, _, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
-    return {name: float(f"{value:.4g}") for name, value in (("median", median(values)), ("low", low), ("high", high))}
-
-
-def summary(rounds: Sequence[Round]) -> dict[str, dict[str, float]]:
-    """Return the spread of everything that rounds have measured."""
-    return {name: spread(getattr(each, name) for each in rounds) for name in Round._fields}
+def summary(rounds: Sequence[Round]) -> Speed:
+    """Return the spreads of what rounds have measured."""
+    return Speed(**{name: Spread.of(getattr(one, name) for one in rounds) for name in Round._fields})

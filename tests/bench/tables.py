@@ -1,33 +1,27 @@
-"""The README's tables and chart of the bench, made from results that are kept beside this file: make bench-readme."""
+"""The tables and the chart in this folder's README, made from the results kept beside it: `make bench-readme`."""
 
 import argparse
-import hashlib
-import json
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from shared.apps import ROOT
-from shared.generated import with_part
+from shared.apps import APPS
+from shared.documents import with_part
+from tests.bench.results import FILE, PARTS, Kind, Measurements, ServerRow
+from tests.bench.variants import SERVERS, Server
 from tests.contract.groups import GROUPS
 
-KEPT, CHART = (Path(__file__).with_name(name) for name in ("results.json", "servers.svg"))
-PARTS = ("rule", "apps", "growth", "sizes", "servers")
-# About odd, hostile and endless requests, which a gateway that normalises does not send on.
-SENT = ("wire/", "load/", "auth/in-trailer")
+KEPT, CHART, README = (Path(__file__).with_name(name) for name in (FILE, "servers.svg", "README.md"))
+# About odd, hostile and endless requests, which a gateway that normalises does not forward.
+STOPPED_BY_GATEWAY = ("wire/", "load/", "auth/in-trailer")
 NAMED = 4  # cases in a cell
-Data = dict[str, Any]
+IMPOSSIBLE, NOT_MEASURED = "–", "not measured"
 
 
-def digest(data: Data) -> str:
-    """Return a hash of the data, by which a chart tells what it was drawn from."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def short(value: float | None) -> str:
+def short(value: float) -> str:
     """Return a number with the three digits that are worth reading."""
-    return "–" if value is None else f"{float(f'{value:.3g}'):,.10g}"
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -35,108 +29,149 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
 
 
-def machine(data: Data) -> str:
-    """Return what was measured when, on what and with what."""
-    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+def machine(results: Measurements) -> str:
+    """Return when it was measured, on which machine and with which versions."""
+    here = results.machine
+    versions = ", ".join(f"{name} {version}" for name, version in here.versions.items())
+    pinned = "" if here.pinned else ", not pinned to cores"
     return (
-        f"Measured on {data['made'][:10]} on {data['cores']} cores of an {data['cpu']}, {data['system']}"
-        f"{'' if data['pinned'] else ', not pinned to cores'}, "
-        f"with {data['wrk']} and HAProxy {data['haproxy']}: {versions}."
+        f"Measured on {results.made[:10]} on {here.cores} cores of an {here.cpu}, {here.system}{pinned}, "
+        f"with {here.wrk} and HAProxy {here.haproxy}: {versions}."
     )
 
 
-def servers(data: Data) -> str:
-    """Return what every app does on every server, and what the contract says of that server."""
-    rows = data["servers"]
-    apps = list(dict.fromkeys(row["app"] for row in rows))
-    known = dict.fromkeys((row["interface"], row["server"]) for row in rows)
-    other = {"WSGI": "ASGI", "ASGI": "WSGI"}
-    cells = []
-    for interface, name in known:
-        here = {row["app"]: row for row in rows if (row["interface"], row["server"]) == (interface, name)}
-        speeds = [short(here[app]["rps"]["median"]) if app in here else "–" for app in apps]
-        speeds = [
-            f"**{speed}**" if app in here and here[app]["shipped"] else speed
-            for app, speed in zip(apps, speeds, strict=True)
-        ]
-        wire = sorted({row["wire"]["passed"] for row in here.values()})
-        passed = (
-            f"{'–'.join(map(str, dict.fromkeys((wire[0], wire[-1]))))} of {next(iter(here.values()))['wire']['of']}"
-        )
-        failed = list(dict.fromkeys(case for row in here.values() for case in row["failed"]))
-        told = ", ".join(failed[:NAMED]) + (f" and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
-        unknown = len({case for row in here.values() for case in row["not checked"]})
-        told = (told or "none") + (f"; {unknown} not checked" if unknown else "")
-        cells.append([f"{name} ({interface})" if (other[interface], name) in known else name, *speeds, passed, told])
-    return table(["requests/s on", *apps, "wire cases passed", "required cases failed"], cells)
+def label(server: Server) -> str:
+    """Return the name of a server, with its interface where another server has the same name."""
+    names = [other.name for other in SERVERS]
+    return f"{server.name} ({server.interface})" if names.count(server.name) > 1 else server.name
 
 
-def choices(data: Data) -> str:
-    """Return the fastest server for each app, of those where no required case fails, and of those behind a gateway."""
-
-    def fastest(rows: list[Data]) -> str:
-        """Name the fastest, and all whose quartiles reach its own."""
-        best = max((row["rps"] for row in rows), key=lambda rps: rps["median"], default=None)
-        return " or ".join(row["server"] for row in rows if best and row["rps"]["high"] >= best["low"]) or "none"
-
-    cells = []
-    for app in dict.fromkeys(row["app"] for row in data["servers"]):
-        rows = [row for row in data["servers"] if row["app"] == app]
-        clean = [row for row in rows if not row["failed"] and not row["not checked"]]
-        behind = [row for row in rows if all(case.startswith(SENT) for case in row["failed"])]
-        cells.append([app, fastest(clean), fastest(behind), fastest([row for row in rows if row["shipped"]])])
-    return table(["the fastest for", "anyone who reaches it", "a gateway that normalises", "shipped"], cells)
+def speed(app: str, server: Server, row: ServerRow | None) -> str:
+    """Return the cell of an app on a server: requests per second, in bold if shipped."""
+    if server.interface != APPS[app].interface:
+        return IMPOSSIBLE
+    if row is None:
+        return NOT_MEASURED
+    rps = short(row.speed.rps.median)
+    return f"**{rps}**" if row.shipped else rps
 
 
-def cost(data: Data) -> str:
-    """Return what a request costs each app: without a check, with it, refused, and with the check that people paste."""
-    kinds = ("unchecked", "protected", "pasted", "wrong", "missing", "open")
-    cells = []
-    for app in dict.fromkeys(row["app"] for row in data["apps"]):
-        rows = {row["what"]: row for row in data["apps"] if row["app"] == app}
-        ratio, latency = (
-            rows["protected"]["of unchecked"],
-            (rows["protected"][name]["median"] for name in ("p50", "p99")),
-        )
-        cpu = [short(rows[kind]["cpu"]["median"]) for kind in kinds]
-        cells.append(
-            [app, *cpu, f"{ratio['median']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})", *map(short, latency)]
-        )
-    head = ["CPU µs of a request", "no check", "right secret", "pasted check", "wrong", "none", "open path"]
-    return table([*head, "no check ÷ right secret", "p50 ms", "p99 ms"], cells)
+def in_contract_order(names: Iterable[str]) -> list[str]:
+    """Return names of cases, each once, in the order of their groups."""
+    groups = list(GROUPS)
+    return sorted(dict.fromkeys(names), key=lambda name: groups.index(name.partition("/")[0]))
 
 
-def sizes(data: Data) -> str:
+def verdict(rows: list[ServerRow]) -> list[str]:
+    """Return how the contract went on a server, over its apps: the wire cases that passed, the cases that failed."""
+    if not rows:
+        return [NOT_MEASURED, NOT_MEASURED]
+    passed = sorted({row.wire_passed for row in rows})
+    failed = in_contract_order(case for row in rows for case in row.failed)
+    unchecked = {case for row in rows for case in row.not_checked}
+    text = ", ".join(failed[:NAMED]) or "none"
+    if len(failed) > NAMED:
+        text += f" and {len(failed) - NAMED} more"
+    if unchecked:
+        text += f"; {len(unchecked)} not checked"
+    least_to_most = "–".join(str(count) for count in dict.fromkeys((passed[0], passed[-1])))
+    return [f"{least_to_most} of {rows[0].wire_cases}", text]
+
+
+def servers(results: Measurements) -> str:
+    """Return the speed of every app on every server, and how the contract went on that server."""
+    rows = {(row.app, row.interface, row.server): row for row in results.servers}
+    lines = []
+    for server in SERVERS:
+        on_server = {app: rows.get((app, server.interface, server.name)) for app in APPS}
+        speeds = [speed(app, server, row) for app, row in on_server.items()]
+        lines.append([label(server), *speeds, *verdict([row for row in on_server.values() if row])])
+    return table(["requests/s", *APPS, "wire cases passed", "required cases failed"], lines)
+
+
+def fastest(rows: list[ServerRow]) -> str:
+    """Return the name of the fastest server, and of all whose upper quartile reaches its lower one."""
+    if not rows:
+        return "none"
+    best = max((row.speed.rps for row in rows), key=lambda rps: rps.median)
+    return " or ".join(row.server for row in rows if row.speed.rps.high >= best.low)
+
+
+def choices(results: Measurements) -> str:
+    """Return the fastest server for each app where anyone can reach it, and where only a gateway can."""
+    lines = []
+    for app in APPS:
+        names = [server.name for server in SERVERS if server.interface == APPS[app].interface]
+        rows = [row for row in results.servers if row.app == app and row.server in names]
+        clean = [row for row in rows if not row.failed and not row.not_checked]
+        behind = [row for row in rows if all(case.startswith(STOPPED_BY_GATEWAY) for case in row.failed)]
+        shipped = [row.server for row in rows if row.shipped]
+        if rows:
+            lines.append([app, fastest(clean), fastest(behind), *(shipped or [NOT_MEASURED])])
+        else:
+            lines.append([app, *[NOT_MEASURED] * 3])
+    return table(["", "if anyone can reach it", "behind a gateway that normalises", "shipped"], lines)
+
+
+def cost(results: Measurements) -> str:
+    """Return what a request costs each app: without the check, with it, with the pasted one, and denied."""
+    shown = {
+        Kind.UNCHECKED: "no check",
+        Kind.PROTECTED: "right secret",
+        Kind.PASTED: "pasted check",
+        Kind.WRONG: "wrong secret",
+        Kind.MISSING: "no secret",
+        Kind.OPEN: "open path",
+    }
+    head = ["CPU µs per request", *shown.values(), "no check ÷ right secret", "p50 ms", "p99 ms"]
+    lines = []
+    for app in APPS:
+        rows = {row.kind: row for row in results.apps if row.app == app}
+        if not rows:
+            lines.append([app, *[NOT_MEASURED] * (len(head) - 1)])
+            continue
+        shipped = rows[Kind.PROTECTED]
+        cpu = [short(rows[kind].speed.cpu.median) for kind in shown]
+        ratio = shipped.of_unchecked
+        latencies = [short(latency.median) for latency in (shipped.speed.p50, shipped.speed.p99)]
+        lines.append([app, *cpu, f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})", *latencies])
+    return table(head, lines)
+
+
+def sizes(results: Measurements) -> str:
     """Return how long each app takes to start and how much room it takes."""
-    cells = [
-        [row["app"], short(row["start"]["median"]), *(short(row[name]) for name in ("worker", "environment", "image"))]
-        for row in data["sizes"]
+    rows = {row.app: row for row in results.sizes}
+    lines = []
+    for app in APPS:
+        if app in rows:
+            row = rows[app]
+            image = NOT_MEASURED if row.image is None else short(row.image)
+            lines.append([app, short(row.start.median), short(row.worker), short(row.environment), image])
+        else:
+            lines.append([app, *[NOT_MEASURED] * 4])
+    head = [
+        "",
+        "seconds to the first 200 of `/healthz`",
+        "MB of a worker (PSS)",
+        "MB installed",
+        "MB of image, on top of Python's",
     ]
-    return table(
-        [
-            "",
-            "seconds to the first 200 of `/healthz`",
-            "MB of a worker (PSS)",
-            "MB installed",
-            "MB of image, on top of Python's",
-        ],
-        cells,
-    )
+    return table(head, lines)
 
 
-def alone(data: Data) -> str:
+def alone(results: Measurements) -> str:
     """Return what a call of the rule costs."""
-    cells = [[row["what"], short(row["ns"]["median"]), f"{row['times']:.1f}"] for row in data["rule"]]
-    return table(["the rule alone", "ns", "times one compare_digest"], cells)
+    lines = [[row.call, short(row.ns.median), f"{row.times_bare:.1f}"] for row in results.rule]
+    return table(["the rule alone", "ns", "times one compare_digest"], lines)
 
 
 MADE = {"machine": machine, "servers": servers, "choices": choices, "cost": cost, "alone": alone, "sizes": sizes}
 
 
-def filled(readme: str, data: Data) -> str:
-    """Return the README with all that is made from results."""
+def filled(readme: str, results: Measurements) -> str:
+    """Return the README with every part of it that is made from results."""
     for name, make in MADE.items():
-        readme = with_part(readme, f"bench {name}", make(data))
+        readme = with_part(readme, name, make(results))
     return readme
 
 
@@ -146,20 +181,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     try:
-        data = json.loads((folder / "results.json").read_text())
+        results = Measurements.read(folder / FILE)
     except FileNotFoundError:
-        sys.exit(f"{folder}/results.json is not there: run `make bench` first.")
-    if missing := [part for part in PARTS if not data.get(part)]:
-        sys.exit(f"{folder}/results.json is not whole, it has no {', '.join(missing)}: run `make bench` first.")
-    if set(data["scale"]["groups"]) != set(GROUPS):
+        sys.exit(f"{folder}/{FILE} is not there: run `make bench` first.")
+    if missing := [part for part in PARTS if part not in results.finished()]:
+        sys.exit(f"{folder}/{FILE} lacks {', '.join(missing)}: run `make bench` without PARTS first.")
+    if set(results.scale.groups) != set(GROUPS):
         sys.exit(
-            f"{folder}/results.json is of a quick run, which has not put the whole contract: run `make bench` first."
+            f"{folder}/{FILE} is of a quick run, which leaves out most of the contract: run `make bench` without QUICK."
         )
-    shutil.copy(folder / "results.json", KEPT)
-    shutil.copy(folder / "servers.svg", CHART)
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text(), data))
-    print("README.md, tests/bench/results.json and tests/bench/servers.svg are those of this run. Commit them.")
+    shutil.copy(folder / FILE, KEPT)
+    shutil.copy(folder / CHART.name, CHART)
+    README.write_text(filled(README.read_text(), results))
+    print(f"{README.name}, {KEPT.name} and {CHART.name} in tests/bench are those of this run. Commit them.")
 
 
 if __name__ == "__main__":

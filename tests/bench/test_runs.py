@@ -1,6 +1,5 @@
-"""The bench runs, and what it writes is whole; no time is asserted. Collected only by `make test-bench`."""
+"""The bench runs, and its results are whole; no time is asserted. Collected only by `make test-bench`."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,11 +11,15 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 
+from shared.app.shared_secret import HEADER
 from shared.apps import APPS, ROOT
 from tests.apps.running import SECRET
-from tests.bench import __main__ as bench
-from tests.bench import charts, rule, tables
-from tests.bench.measure import Load, Started, spread
+from tests.bench import charts, tables, time_rule
+from tests.bench.measure import Load, Started
+from tests.bench.parts import PARTS, growth
+from tests.bench.results import FILE, Kind, Measurements, Speed, Spread, Via
+from tests.bench.results import PARTS as FIELDS
+from tests.bench.run import PROGRAMS
 from tests.bench.variants import PASTED, WITHOUT, BenchError, copy, servers
 from tests.commands import ENVIRON
 from tests.contract.groups import CASES
@@ -38,7 +41,7 @@ def make(*words: str, **environ: str) -> subprocess.Popen[str]:
     )
 
 
-def told(process: subprocess.Popen[str]) -> str:
+def output(process: subprocess.Popen[str]) -> str:
     """Return all that it prints, when it has ended."""
     try:
         return process.communicate(timeout=15 * MINUTES)[0]
@@ -49,10 +52,10 @@ def told(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give what a quick run writes."""
+    """Give the folder that a quick run has written to."""
     build = tmp_path_factory.mktemp("build")
     process = make("bench", "QUICK=1", f"BUILD={build}", TMPDIR=str(tmp_path_factory.mktemp("tmp")))
-    text = told(process)
+    text = output(process)
     assert process.returncode == 0, text
     for app in APPS:
         assert f"\n{app} " in text
@@ -60,114 +63,122 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(folder: Path) -> Any:
+def results(folder: Path) -> Measurements:
     """Give the results."""
-    return json.loads((folder / "results.json").read_text())
+    return Measurements.read(folder / FILE)
 
 
-def has_numbers(row: dict[str, Any], *names: str) -> None:
-    """Check that a row has a median between its quartiles, and that none of them is nothing."""
-    for name in names:
-        assert 0 < row[name]["low"] <= row[name]["median"] <= row[name]["high"], (name, row)
+def is_spread(spread: Spread) -> bool:
+    """Return whether a median is between its quartiles, and none of them is nothing."""
+    return 0 < spread.low <= spread.median <= spread.high
 
 
-MEASURED = ("rps", "p50", "p99", "cpu")
+def is_measured(speed: Speed) -> bool:
+    """Return whether everything about a load was measured."""
+    return all(is_spread(spread) for spread in (speed.rps, speed.p50, speed.p99, speed.cpu))
 
 
-def test_rule(data: Any) -> None:
+def test_rule(results: Measurements) -> None:
     """A row for each call, and one for what they are compared with."""
-    assert [row["what"] for row in data["rule"]] == [rule.BARE, *rule.CALLS]
-    for row in data["rule"]:
-        has_numbers(row, "ns")
-    assert data["rule"][0]["times"] == 1
+    assert [row.call for row in results.rule] == [time_rule.BARE, *time_rule.CALLS]
+    for row in results.rule:
+        assert is_spread(row.ns), row
+    assert results.rule[0].times_bare == 1
 
 
-def test_apps(data: Any) -> None:
+def test_apps(results: Measurements) -> None:
     """A row for each app and each kind of request."""
     kinds = ("unchecked", "protected", "pasted", "missing", "wrong", "open")
-    assert [(row["app"], row["what"]) for row in data["apps"]] == [(app, kind) for app in APPS for kind in kinds]
-    for row in data["apps"]:
-        has_numbers(row, *MEASURED, "of unchecked")
+    assert tuple(Kind) == kinds
+    assert [(row.app, row.kind) for row in results.apps] == [(app, kind) for app in APPS for kind in kinds]
+    for row in results.apps:
+        assert is_measured(row.speed), row
+        assert is_spread(row.of_unchecked), row
 
 
-def test_growth(data: Any) -> None:
+def test_growth(results: Measurements) -> None:
     """A row for each app, number of workers, number of connections and way in."""
     expected = {
         (app, workers, connections, via)
         for app in APPS
-        for workers, connections in bench.GROWTH
-        for via in ("direct", "gateway")
+        for workers in (1, 2)
+        for connections in growth.CONNECTIONS
+        for via in Via
     }
-    assert {(row["app"], row["workers"], row["connections"], row["via"]) for row in data["growth"]} == expected
-    assert len(data["growth"]) == len(expected)
-    for row in data["growth"]:
-        has_numbers(row, *MEASURED)
+    assert {(row.app, row.workers, row.connections, row.via) for row in results.growth} == expected
+    assert len(results.growth) == len(expected)
+    for row in results.growth:
+        assert is_measured(row.speed), row
 
 
-def test_sizes(data: Any) -> None:
+def test_sizes(results: Measurements) -> None:
     """A row for each app; a quick run builds no images."""
-    assert [row["app"] for row in data["sizes"]] == list(APPS)
-    for row in data["sizes"]:
-        has_numbers(row, "start")
-        assert row["worker"] > 1
-        assert row["environment"] > 1
-        assert row["image"] is None
+    assert [row.app for row in results.sizes] == list(APPS)
+    for row in results.sizes:
+        assert is_spread(row.start), row
+        assert row.worker > 1
+        assert row.environment > 1
+        assert row.image is None
 
 
-def test_servers(data: Any) -> None:
-    """A row for each app on each server that can carry it, to which every wire case was put; one is shipped."""
+def test_servers(results: Measurements) -> None:
+    """A row for each app on each server that can run it, with every wire case run there; one server is shipped."""
     expected = [(app, server.name) for app in APPS for server in servers(app)]
-    assert [(row["app"], row["server"]) for row in data["servers"]] == expected
-    assert [row["app"] for row in data["servers"] if row["shipped"]] == list(APPS)
+    assert [(row.app, row.server) for row in results.servers] == expected
+    assert [row.app for row in results.servers if row.shipped] == list(APPS)
     wire = sum(case.group == "wire" for case in CASES)
-    for row in data["servers"]:
-        has_numbers(row, *MEASURED)
-        failed = [*row["failed"], *row["failed, recommended"]]
-        assert row["wire"] == {"passed": row["passed"], "of": wire}
-        assert row["passed"] + len(failed) + len(row["not checked"]) == wire
-        if row["shipped"]:
+    for row in results.servers:
+        assert is_measured(row.speed), row
+        failed = [*row.failed, *row.failed_recommended]
+        assert (row.wire_passed, row.wire_cases) == (row.passed, wire)
+        assert row.passed + len(failed) + len(row.not_checked) == wire
+        if row.shipped:
             assert not failed, row
 
 
-def test_machine(data: Any) -> None:
-    """It says on what and with what it was measured."""
-    assert data["cpu"]
-    assert data["wrk"].startswith("wrk ")
-    assert data["haproxy"][0].isdigit()
-    assert data["versions"].keys() >= {"Python", *APPS, "gunicorn", "uvicorn", "granian"}
-    assert data["pinned"] == hasattr(os, "sched_setaffinity")
+def test_machine(results: Measurements) -> None:
+    """The results say on which machine and with which versions they were measured."""
+    machine = results.machine
+    assert machine.cpu
+    assert machine.wrk.startswith("wrk ")
+    assert machine.haproxy[0].isdigit()
+    assert machine.versions.keys() >= {"Python", *APPS, "gunicorn", "uvicorn", "granian"}
+    assert machine.pinned == hasattr(os, "sched_setaffinity")
 
 
 @pytest.mark.parametrize("part", charts.CHARTS)
-def test_chart(part: str, folder: Path, data: Any) -> None:
-    """Each part is drawn, as SVG that says from which data; the same data makes the same file."""
+def test_chart(part: str, folder: Path, results: Measurements) -> None:
+    """Each part is drawn, as SVG that names its data; the same data makes the same file."""
     drawn = (folder / f"{part}.svg").read_text()
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
-    assert tables.digest(data) in drawn
-    charts.draw(data, again := folder.parent)
+    assert results.digest() in drawn
+    charts.draw(results, again := folder.parent)
     assert (again / f"{part}.svg").read_text() == drawn
 
 
 def test_a_quick_run_is_not_for_the_readme(folder: Path) -> None:
-    """It has not put the whole contract."""
+    """It has not run the whole contract."""
     before = tables.KEPT.read_bytes()
     process = make("bench-readme", f"BUILD={folder.parent}")
-    assert "a quick run" in told(process)
+    assert "a quick run" in output(process)
     assert process.returncode
     assert tables.KEPT.read_bytes() == before
 
 
 @pytest.mark.parametrize("missing", ["wrk", "haproxy"])
 def test_without_a_program(missing: str, tmp_path: Path) -> None:
-    """It says which one, and how to get it."""
+    """The message names it, and how to install it."""
     for name in ("wrk", "haproxy"):
         if name != missing:
             (tmp_path / name).write_text("")
             (tmp_path / name).chmod(0o755)
-    code = "import gateway; gateway.HAPROXY = None; " * (missing == "haproxy") + "import bench; bench.main()"
+    code = "from tests.bench import __main__ as bench; bench.main()"
+    if missing == "haproxy":  # there may be one in /usr/sbin, which PATH does not hide
+        code = f"from tests.gateway import runner; runner.HAPROXY = None; {code}"
     done = subprocess.run(
-        [bench.HERE / "python", "-c", code, "--output", str(tmp_path / "out")],
-        env={"PATH": str(tmp_path), "PYTHONPATH": f"{ROOT}/tests:{ROOT}/shared:{ROOT}/tests/bench"},
+        [PROGRAMS / "python", "-c", code, "--output", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,
     )
@@ -178,9 +189,9 @@ def test_without_a_program(missing: str, tmp_path: Path) -> None:
 
 
 def test_unknown_part(tmp_path: Path) -> None:
-    """It says which there are."""
+    """The message names the parts there are."""
     process = make("bench", "PARTS=rule nonsense", f"BUILD={tmp_path}")
-    text = told(process)
+    text = output(process)
     assert process.returncode
     assert "nonsense" in text
     assert "growth" in text
@@ -188,40 +199,42 @@ def test_unknown_part(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("part", "head"), [("apps", "p50 ms"), ("servers", "wire cases")])
 def test_interrupted(part: str, head: str, tmp_path: Path) -> None:
-    """Ctrl-C ends it soon, with all that it has started, and leaves no file behind but what was finished."""
+    """Ctrl-C ends it soon, with all that it has started, and leaves no file behind but the finished results."""
     process = make("bench", "QUICK=1", f"PARTS=sizes {part}", f"BUILD={tmp_path}", TMPDIR=str(tmp_path))
     assert process.stdout
     for line in process.stdout:
         if head in line:
             break
     time.sleep(3)
-    started = psutil.Process(process.pid).children(recursive=True)
-    assert len(started) > 3
+    deadline = time.monotonic() + MINUTES
+    while len(started := psutil.Process(process.pid).children(recursive=True)) <= 3 and time.monotonic() < deadline:
+        time.sleep(0.01)  # one service has just ended, and the next has not begun
     os.killpg(process.pid, signal.SIGINT)
-    text = told(process)
+    text = output(process)
+    assert len(started) > 3
     assert process.returncode
     assert "Interrupted" in text
     assert "Traceback" not in text
     assert not psutil.wait_procs(started, timeout=10)[1]
     assert [path.name for path in tmp_path.iterdir()] == ["bench"]
-    assert "sizes" in json.loads((tmp_path / "bench" / "results.json").read_text())
+    assert Measurements.read(tmp_path / "bench" / FILE).finished() == ["sizes"]
 
 
 @pytest.mark.parametrize("edits", [WITHOUT, PASTED])
-def test_what_the_bench_changes_is_there(edits: dict[str, Any], app: str, tmp_path: Path) -> None:
-    """A change of an app that makes the bench measure something else is an error."""
+def test_edits_change_the_app(edits: dict[str, Any], app: str, tmp_path: Path) -> None:
+    """Text to edit that an app no longer has is an error, so that the bench measures nothing else."""
     home = copy(app, tmp_path, edits={"app.py": edits[app]})
-    assert (home / "app.py").read_text() != (ROOT / "apps" / app / "app.py").read_text()
-    with pytest.raises(BenchError, match="does not have this once"):
+    assert (home / "app.py").read_text() != (APPS[app].folder / "app.py").read_text()
+    with pytest.raises(BenchError, match="should contain this exactly once"):
         copy(app, tmp_path / "again", edits={"app.py": [("nothing of the kind", "")]})
 
 
 def test_a_wrong_answer_is_an_error(tmp_path: Path) -> None:
-    """Neither before the load nor under it is a 200 taken for a 401, or a 401 for a 200."""
+    """A 200 is not taken for a 401, nor a 401 for a 200, before the load or under it."""
     (log := tmp_path / "log").touch()
-    home = ROOT / "apps" / "falcon"
-    with Started("falcon", APPS["falcon"].command, home, {"SHARED_SECRET": SECRET}, log) as service:
-        for status, fields in ((200, []), (401, [f"X-Shared-Secret: {SECRET}"])):
+    app = APPS["falcon"]
+    with Started(app.name, app.command, app.folder, {"SHARED_SECRET": SECRET}, log) as service:
+        for status, fields in ((200, []), (401, [f"{HEADER}: {SECRET}"])):
             load = Load(service, service.url + "/protected", fields, status=status)
             with pytest.raises(BenchError, match=f"not {status}"):
                 load.check()
@@ -230,12 +243,6 @@ def test_a_wrong_answer_is_an_error(tmp_path: Path) -> None:
 
 
 def test_every_part_is_kept_and_drawn() -> None:
-    """A part that is added has its chart, and is asked for by the README."""
-    assert tuple(bench.PARTS) == tables.PARTS
-    assert charts.CHARTS.keys() == bench.PARTS.keys()
-
-
-def test_spread() -> None:
-    """The median and the quartiles, of one value too."""
-    assert spread([4, 1, 3, 2, 5]) == {"median": 3, "low": 2, "high": 4}
-    assert spread([7]) == {"median": 7, "low": 7, "high": 7}
+    """A new part has its chart, and the README needs its results."""
+    assert tuple(PARTS) == FIELDS
+    assert charts.CHARTS.keys() == PARTS.keys()

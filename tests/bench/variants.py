@@ -1,18 +1,18 @@
-"""What is measured: an app as it is, without its check, with the one that people paste; and on every server."""
+"""Variants of an app: as it is, without its check, with the check that people paste; and on every server."""
 
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.apps import APPS, ROOT
+from shared.apps import APPS
 from tests.apps.faults import with_fault
 
-Edits = Mapping[str, Sequence[tuple[str, str]]]  # of a file: what stands there, and what is put in its place
+Edits = Mapping[str, Sequence[tuple[str, str]]]  # by the name of a file: what stands there, and what replaces it
 
 
 class BenchError(Exception):
-    """What is to be measured does not do what it is measured for; the text says what to do about it."""
+    """What is measured does not behave as the bench needs; the text says what to do about it."""
 
 
 WITHOUT: dict[str, list[tuple[str, str]]] = {  # the same app, with no check at all
@@ -23,14 +23,13 @@ WITHOUT: dict[str, list[tuple[str, str]]] = {  # the same app, with no check at 
     "pyramid": [('    config.add_tween(f"{__name__}.gateway_only")\n', "")],
 }
 CONSTANT = ("OPEN = {", 'SECRET = __import__("os").environ["SHARED_SECRET"]\nOPEN = {')
-PASTED: dict[
-    str, list[tuple[str, str]]
-] = {  # on top of that: two lines in the handler, which refuse nothing else and compare in no constant time
+# On top of that: two lines in the handler, which protect no other path and do not compare in constant time.
+PASTED: dict[str, list[tuple[str, str]]] = {
     "cherrypy": [
         CONSTANT,
         (
             '        return {"message"',
-            '        if cherrypy.request.headers.get("X-Shared-Secret") != SECRET:\n'
+            "        if cherrypy.request.headers.get(HEADER) != SECRET:\n"
             '            raise cherrypy.HTTPError(401)\n        return {"message"',
         ),
     ],
@@ -38,7 +37,7 @@ PASTED: dict[
         CONSTANT,
         (
             '        resp.media = {"message"',
-            '        if req.get_header("X-Shared-Secret") != SECRET:\n'
+            "        if req.get_header(HEADER) != SECRET:\n"
             '            raise falcon.HTTPUnauthorized()\n        resp.media = {"message"',
         ),
     ],
@@ -47,8 +46,8 @@ PASTED: dict[
         ("from fastapi import FastAPI,", "from fastapi import FastAPI, Header, HTTPException,"),
         (
             "async def protected() -> dict[str, str]:\n",
-            "async def protected(x_shared_secret: str = Header()) -> dict[str, str]:\n"
-            "    if x_shared_secret != SECRET:\n        raise HTTPException(401)\n",
+            "async def protected(secret: str = Header(alias=HEADER)) -> dict[str, str]:\n"
+            "    if secret != SECRET:\n        raise HTTPException(401)\n",
         ),
     ],
     "litestar": [
@@ -58,7 +57,7 @@ PASTED: dict[
         (
             "async def protected() -> dict[str, str]:\n",
             "async def protected(request: Request) -> dict[str, str]:\n"
-            '    if request.headers.get("X-Shared-Secret") != SECRET:\n        raise NotAuthorizedException\n',
+            "    if request.headers.get(HEADER) != SECRET:\n        raise NotAuthorizedException\n",
         ),
     ],
     "pyramid": [
@@ -66,8 +65,7 @@ PASTED: dict[
         ("HTTPException, HTTPInternalServerError", "HTTPException, HTTPInternalServerError, HTTPUnauthorized"),
         (
             '    return {"message"',
-            '    if request.headers.get("X-Shared-Secret") != SECRET:\n'
-            '        raise HTTPUnauthorized\n    return {"message"',
+            '    if request.headers.get(HEADER) != SECRET:\n        raise HTTPUnauthorized\n    return {"message"',
         ),
     ],
 }
@@ -82,7 +80,7 @@ HYPERCORN = f"hypercorn --bind $HOST:$PORT {WORKERS}"
 
 @dataclass(frozen=True)
 class Server:
-    """A server and one way to run it: a command, and what to add to it for an access log and for none."""
+    """A server and one way to run it: a command, and the options for an access log and for none."""
 
     interface: str
     name: str
@@ -95,8 +93,8 @@ class Server:
         return ["sh", "-c", f"exec {self.command} {self.access_log if logged else self.no_access_log}"]
 
     def is_shipped(self, app: str) -> bool:
-        """Return whether this is how an app is started."""
-        return self.command.split() == APPS[app].command
+        """Return whether an app is started like this."""
+        return self.command == APPS[app].start
 
 
 WSGI, ASGI = "WSGI", "ASGI"
@@ -116,24 +114,26 @@ SERVERS = [
 
 
 def servers(app: str) -> list[Server]:
-    """Return the servers that can carry an app."""
-    interface = ASGI if "async def protected" in (ROOT / "apps" / app / "app.py").read_text() else WSGI
-    return [server for server in SERVERS if server.interface == interface]
+    """Return the servers that can run an app."""
+    return [server for server in SERVERS if server.interface == APPS[app].interface]
 
 
 def copy(app: str, folder: Path, *, edits: Edits, quiet: bool = False, state: str = "") -> Path:
-    """Copy an app to a folder, edit it, and put in what a state needs.
+    """Copy an app to a folder, edit it, turn off its access log if `quiet`, and put in the fault of a state.
 
-    Returns where it is; an edit of what is not there, or not once, is a BenchError.
+    Returns the folder of the copy; an edit of text that is not there exactly once is a BenchError.
     """
-    home = Path(shutil.copytree(ROOT / "apps" / app, folder / app, ignore=shutil.ignore_patterns(".venv", ".env")))
-    for name, changes in [*edits.items(), *(QUIET.items() if quiet else ())]:
+    home = Path(shutil.copytree(APPS[app].folder, folder / app, ignore=shutil.ignore_patterns(".venv", ".env")))
+    changes = [*edits.items(), *(QUIET.items() if quiet else ())]
+    for name, replacements in changes:
         text = (home / name).read_text()
-        for old, new in changes:
+        for old, new in replacements:
             if text.count(old) != 1:
-                raise BenchError(f"apps/{app}/{name} does not have this once: {old!r}. Mend tests/bench/variants.py.")
+                raise BenchError(
+                    f"apps/{app}/{name} should contain this exactly once: {old!r}. Fix tests/bench/variants.py."
+                )
             text = text.replace(old, new)
         (home / name).write_text(text)
     code = home / "app.py"
-    code.write_text(with_fault(code.read_text(), state))
+    code.write_text(with_fault(APPS[app], code.read_text(), state))
     return home

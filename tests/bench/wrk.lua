@@ -1,4 +1,4 @@
--- Tells wrk's result as one line of JSON: numbers of requests and of failures, microseconds.
+-- Print wrk's result as one line of JSON: numbers of requests and of failures, times in microseconds.
 function done(summary, latency)
   local failed = summary.errors
   io.write(string.format(

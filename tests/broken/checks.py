@@ -43,7 +43,7 @@ class DoesNotStrip(CarefulService):
         return [os.fsencode(self.environ[name]) for name in ("SHARED_SECRET",) if name in self.environ]
 
     def check(self, request: Request) -> None:
-        if request.get(HEADER) not in [each.strip(b" \t\n") for each in self.accepted()]:
+        if request.get(HEADER) not in [secret.strip(b" \t\n") for secret in self.accepted()]:
             raise Refused(401, "Invalid secret")
 
 
@@ -54,7 +54,7 @@ class FallsBackToTheVariable(CarefulService):
 
 class PreviousIsEnough(CarefulService):
     def accepted(self) -> list[bytes]:
-        return [each for each in map(self.secret, ("SHARED_SECRET", "SHARED_SECRET_PREVIOUS")) if each]
+        return [secret for secret in map(self.secret, ("SHARED_SECRET", "SHARED_SECRET_PREVIOUS")) if secret]
 
 
 class HeaderFirst(CarefulService):

@@ -20,14 +20,15 @@ class RefusesOldHttp(CarefulService):
 
 class KnowsLetterCase(CarefulService):
     def parse(self, head: bytes) -> Request:
-        return super().parse(re.sub(rb"x-shared-secret", b"X-Other", head))
+        return super().parse(head.replace(HEADER, b"X-Other"))
 
 
 class KeepsSpace(CarefulService):
     def parse(self, head: bytes) -> Request:
         request = super().parse(head)
-        raw = re.findall(rb"(?i)\r\nx-shared-secret: ([^\r\n]*)", head + b"\r\n")
-        request.fields = [each for each in request.fields if each[0] != HEADER] + [(HEADER, value) for value in raw]
+        raw = re.findall(rb"(?i)\r\n" + HEADER + rb": ([^\r\n]*)", head + b"\r\n")
+        request.fields = [field for field in request.fields if field[0] != HEADER]
+        request.fields += [(HEADER, value) for value in raw]
         return request
 
 

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.contract.target import Target
+
 NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-HEADER = b"x-shared-secret"
+HEADER = Target.header.lower().encode()
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Refused(Exception):  # noqa: N818 - an answer rather than an error
 class CarefulService:
     """Correct in everything. A defect overrides one of these steps."""
 
-    header, protected, open = b"x-shared-secret", "/protected", "/healthz"
+    header, protected, open = HEADER, "/protected", "/healthz"
     limit = 32_768  # bytes of a header section
     replaces = True  # a worker that died
     overlaps = True  # the new workers with the old ones, in a restart

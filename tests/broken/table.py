@@ -22,8 +22,8 @@ from tests.broken.makers import (
     splits,
     without,
 )
-from tests.broken.service import CarefulService, Request
-from tests.contract.target import UNCONFIGURED
+from tests.broken.service import HEADER, CarefulService, Request
+from tests.contract.target import UNCONFIGURED, Target
 
 
 def unword(value: bytes) -> bytes:
@@ -33,7 +33,8 @@ def unword(value: bytes) -> bytes:
 
 def parameter(request: Request) -> bytes:
     """Return the secret that is a parameter of the query."""
-    return request.target.lower().partition("x-shared-secret=")[2].encode() and request.target.split("=", 1)[1].encode()
+    name, _, value = request.target.partition("?")[2].partition("=")
+    return value.encode() if name.lower().encode() == HEADER else b""
 
 
 def after(prefix: bytes, value: bytes) -> bytes:
@@ -128,7 +129,7 @@ BROKEN: dict[str, type[CarefulService]] = {
     "auth/rfc-2047-word": compares(lambda secret, value: secret == unword(value)),
     "auth/previous": checks.RemembersTheOldSecret,
     "auth/in-query": presented(parameter),
-    "auth/in-cookie": presented(lambda request: after(b"X-Shared-Secret=", request.get(b"cookie"))),
+    "auth/in-cookie": presented(lambda request: after(Target.header.encode() + b"=", request.get(b"cookie"))),
     "auth/in-authorization": presented(lambda request: after(b"Bearer ", request.get(b"authorization"))),
     "auth/in-trailer": servers.ReadsTrailers,
     "auth/in-trailer-of-post": both(servers.ReadsTrailers, checks.FindsEverything),
@@ -191,7 +192,7 @@ BROKEN: dict[str, type[CarefulService]] = {
     "wire/underscores-after-wrong": folds(last),
     "wire/underscores-before-wrong": folds(first),
     "wire/half-underscores-after-wrong": folds(last),
-    "wire/wrong-underscores-after-right": fails_at(lambda request: request.all(b"x_shared_secret")),
+    "wire/wrong-underscores-after-right": fails_at(lambda request: request.all(HEADER.replace(b"-", b"_"))),
     "wire/byte-0xe9": checks.TextComparison,
     "wire/right-and-0xe9": checks.LossyText,
     "wire/utf-8": checks.TextComparison,
@@ -199,7 +200,7 @@ BROKEN: dict[str, type[CarefulService]] = {
     "wire/nul": reads(lambda head: head.replace(b"\0", b"")),
     "wire/folded": reads(lambda head: re.sub(rb"\r\n[ \t][^\r]*", b"", head)),
     "wire/space-before-colon": reads(lambda head: head.replace(b" :", b":")),
-    "wire/no-colon": reads(lambda head: re.sub(rb"(?i)(\r\nx-shared-secret) ", rb"\1: ", head)),
+    "wire/no-colon": reads(lambda head: re.sub(rb"(?i)(\r\n" + HEADER + rb") ", rb"\1: ", head)),
     "wire/bare-lf": both(reads(lambda head: re.sub(rb"(?<!\r)\n", b"\r\n", head)), picks(last)),
     "wire/bare-cr": both(reads(lambda head: re.sub(rb"\r(?!\n)", b"\r\n", head)), picks(last)),
     "wire/8-KB": silent_above(7_000),

@@ -1,8 +1,9 @@
-"""The contract by URL, as `make check` puts it: what it says, and what its exit status is."""
+"""The contract by URL, as `make check` runs it: its output, and its exit status."""
 
 import asyncio
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,20 +24,20 @@ SECRET = secrets.token_urlsafe(32)
 
 
 class OtherNames(CarefulService):
-    """Right in everything, with names of its own."""
+    """Careful, with names of its own."""
 
     header, protected, open = b"x-origin-key", "/api/items", "/up"
 
 
 class NothingOpen(CarefulService):
-    """Right in everything, with no open path."""
+    """Careful, with no open path."""
 
     open = "?"
 
 
 @pytest.fixture
 def running() -> Iterator[ExitStack]:
-    """Give what stops the services at the end of a test."""
+    """Give what ends the services of a test."""
     with ExitStack() as stack:
         yield stack
 
@@ -46,14 +47,14 @@ def url(running: ExitStack, service: CarefulService) -> str:
     return f"http://127.0.0.1:{running.enter_context(served(service))}"
 
 
-Check = Callable[..., tuple[int, str]]
+RunCheck = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def put_to(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
-    """Give what checks with a command line, and returns the exit status and all that was said."""
+def run_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCheck:
+    """Give what runs the command with options, and returns its exit status and all its output."""
 
-    def put_to(*options: str, secret: str | None = SECRET) -> tuple[int, str]:
+    def run_check(*options: str, secret: str | None = SECRET) -> tuple[int, str]:
         monkeypatch.delenv("SHARED_SECRET", raising=False)
         if secret is not None:
             monkeypatch.setenv("SHARED_SECRET", secret)
@@ -61,32 +62,32 @@ def put_to(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
             status = check.main(list(options))
         except SystemExit as error:
             status = int(str(error))
-        said = "".join(capsys.readouterr())
-        assert SECRET not in said
-        return status, said
+        output = "".join(capsys.readouterr())
+        assert SECRET not in output
+        return status, output
 
-    return put_to
+    return run_check
 
 
-def outcomes(said: str) -> dict[str, str]:
+def outcomes(output: str) -> dict[str, str]:
     """Return how each case went, by its name."""
-    return {name: mark for mark, name in re.findall(r"^(ok|FAIL|--) +(\w+/\S+)", said, re.MULTILINE)}
+    return {name: mark for mark, name in re.findall(r"^(ok|FAIL|--) +(\w+/\S+)", output, re.MULTILINE)}
 
 
-def test_a_service_that_is_right(running: ExitStack, put_to: Check) -> None:
+def test_a_service_that_is_right(running: ExitStack, run_check: RunCheck) -> None:
     """Status 0; what a URL does not show is named, and is not counted as passed."""
-    status, said = put_to("--url", url(running, CarefulService({"SHARED_SECRET": SECRET})))
-    assert status == 0, said
-    went = outcomes(said)
+    status, output = run_check("--url", url(running, CarefulService({"SHARED_SECRET": SECRET})))
+    assert status == 0, output
+    went = outcomes(output)
     assert went.keys() == {case.name for case in CASES}
     assert {name for name, mark in went.items() if mark == "FAIL"} == set()
     unseen = {name for name, mark in went.items() if mark == "--"}
     assert {name.partition("/")[0] for name in unseen} == {"config", "load", "rotate", "stop", "leak"}
     for name in unseen:
-        assert said.count(name) == 2, "once in its turn, and once with the reason"
+        assert output.count(name) == 2, "once in its turn, and once with the reason"
 
 
-def test_more_is_checked_when_more_is_given(running: ExitStack, tmp_path: Path, put_to: Check) -> None:
+def test_more_is_checked_when_more_is_given(running: ExitStack, tmp_path: Path, run_check: RunCheck) -> None:
     """An instance without a secret, the log, the process."""
     log = tmp_path / "log"
     log.touch()
@@ -101,37 +102,37 @@ def test_more_is_checked_when_more_is_given(running: ExitStack, tmp_path: Path, 
         "--pid",
         str(service.process.pid),
     ]
-    status, said = put_to("--url", service.url, *more)
-    assert status == 0, said
-    went = outcomes(said)
+    status, output = run_check("--url", service.url, *more)
+    assert status == 0, output
+    went = outcomes(output)
     for name in ("config/unset-missing", "config/first-wrong", "leak/own-secret", "leak/query", "load/memory"):
         assert went[name] == "ok"
 
 
 def test_a_log_of_something_else_shows_nothing(
-    running: ExitStack, tmp_path: Path, put_to: Check, monkeypatch: pytest.MonkeyPatch
+    running: ExitStack, tmp_path: Path, run_check: RunCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not taken for a log without secrets."""
     monkeypatch.setattr(check, "DEADLINE", 1)
     log = tmp_path / "log"
     log.touch()
-    _, said = put_to("--url", url(running, CarefulService({"SHARED_SECRET": SECRET})), "--log", str(log))
-    assert outcomes(said)["leak/own-secret"] == "--"
+    _, output = run_check("--url", url(running, CarefulService({"SHARED_SECRET": SECRET})), "--log", str(log))
+    assert outcomes(output)["leak/own-secret"] == "--"
 
 
-def test_other_names(running: ExitStack, put_to: Check) -> None:
+def test_other_names(running: ExitStack, run_check: RunCheck) -> None:
     """The field, the protected path and the open one can be given."""
     address = url(running, OtherNames({"SHARED_SECRET": SECRET}))
     names = ["--header", "X-Origin-Key", "--protected", "/api/items", "--open", "/up"]
-    assert put_to("--url", address, *names)[0] == 0
-    assert put_to("--url", address)[0] == 1
+    assert run_check("--url", address, *names)[0] == 0
+    assert run_check("--url", address)[0] == 1
 
 
-def test_no_open_path(running: ExitStack, put_to: Check) -> None:
+def test_no_open_path(running: ExitStack, run_check: RunCheck) -> None:
     """What is about the open path is not checked then."""
-    status, said = put_to("--url", url(running, NothingOpen({"SHARED_SECRET": SECRET})), "--open", "")
-    assert status == 0, said
-    assert outcomes(said)["open/alone"] == "--"
+    status, output = run_check("--url", url(running, NothingOpen({"SHARED_SECRET": SECRET})), "--open", "")
+    assert status == 0, output
+    assert outcomes(output)["open/alone"] == "--"
 
 
 class Silent(CarefulService):
@@ -142,23 +143,23 @@ class Silent(CarefulService):
         writer.close()
 
 
-def test_a_service_that_is_silent(running: ExitStack, put_to: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_is_silent(running: ExitStack, run_check: RunCheck, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not asked everything, and what it is not asked is not passed."""
     monkeypatch.setattr(check, "DEADLINE", 0.2)
-    status, said = put_to("--url", url(running, Silent({"SHARED_SECRET": SECRET})))
+    status, output = run_check("--url", url(running, Silent({"SHARED_SECRET": SECRET})))
     assert status == 1
-    assert "stopped answering" in said
-    assert "ok" not in outcomes(said).values()
+    assert "stopped answering" in output
+    assert "ok" not in outcomes(output).values()
 
 
 @pytest.mark.parametrize("secret", ["abc\udce9def-1234", "$(x) \\ ünï, <b>"])
-def test_any_secret(secret: str, running: ExitStack, put_to: Check) -> None:
+def test_any_secret(secret: str, running: ExitStack, run_check: RunCheck) -> None:
     """Also one that is not UTF-8 in the environment, and one that a shell or a pattern would take for something."""
-    status, said = put_to("--url", url(running, CarefulService({"SHARED_SECRET": secret})), secret=secret)
-    assert status == 0, said
+    status, output = run_check("--url", url(running, CarefulService({"SHARED_SECRET": secret})), secret=secret)
+    assert status == 0, output
 
 
-def test_the_open_path_is_no_case_of_its_own(running: ExitStack, put_to: Check) -> None:
+def test_the_open_path_is_no_case_of_its_own(running: ExitStack, run_check: RunCheck) -> None:
     """A service whose open path is one of the paths that otherwise have to be refused."""
 
     class Root(CarefulService):
@@ -166,24 +167,24 @@ def test_the_open_path_is_no_case_of_its_own(running: ExitStack, put_to: Check) 
 
         open = "/"
 
-    status, said = put_to("--url", url(running, Root({"SHARED_SECRET": SECRET})), "--open", "/")
-    assert status == 0, said
-    assert outcomes(said)["deny/path-root"] == "--"
+    status, output = run_check("--url", url(running, Root({"SHARED_SECRET": SECRET})), "--open", "/")
+    assert status == 0, output
+    assert outcomes(output)["deny/path-root"] == "--"
 
 
 @pytest.mark.parametrize("case", ["auth/right", "auth/secret-less-a-byte"])
-def test_a_service_that_is_broken(case: str, running: ExitStack, put_to: Check) -> None:
+def test_a_service_that_is_broken(case: str, running: ExitStack, run_check: RunCheck) -> None:
     """Status 1, and what to do about it."""
-    status, said = put_to("--url", url(running, BROKEN[case]({"SHARED_SECRET": SECRET})))
+    status, output = run_check("--url", url(running, BROKEN[case]({"SHARED_SECRET": SECRET})))
     assert status == 1
-    assert outcomes(said)[case] == "FAIL"
-    assert "fix:" in said
+    assert outcomes(output)[case] == "FAIL"
+    assert "fix:" in output
 
 
-def test_what_is_only_recommended_does_not_fail(running: ExitStack, put_to: Check) -> None:
-    """It is told, and the status is 0."""
-    status, said = put_to("--url", url(running, BROKEN["errors/no-store"]({"SHARED_SECRET": SECRET})))
-    assert outcomes(said)["errors/no-store"] == "FAIL"
+def test_what_is_only_recommended_does_not_fail(running: ExitStack, run_check: RunCheck) -> None:
+    """It is reported, and the status is 0."""
+    status, output = run_check("--url", url(running, BROKEN["errors/no-store"]({"SHARED_SECRET": SECRET})))
+    assert outcomes(output)["errors/no-store"] == "FAIL"
     assert status == 0
 
 
@@ -206,18 +207,19 @@ def test_what_is_only_recommended_does_not_fail(running: ExitStack, put_to: Chec
         (["--url", "http://127.0.0.1:3000", "--pid", "99999999"], "a-secret", "99999999"),
     ],
 )
-def test_what_makes_no_sense(options: list[str], secret: str | None, words: str, put_to: Check) -> None:
+def test_what_makes_no_sense(options: list[str], secret: str | None, words: str, run_check: RunCheck) -> None:
     """Status 2 and one clear line."""
-    status, said = put_to(*options, secret=secret)
+    status, output = run_check(*options, secret=secret)
     assert status == 2
-    assert words in said.splitlines()[-1]
+    assert words in output.splitlines()[-1]
 
 
-def test_list() -> None:
-    """Every case, with what it sends and what it requires; as a command, because that is what ends with a status."""
-    command = [sys.executable, "-m", "tests.contract"]
-    said = subprocess.run([*command, "--list"], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT).stdout
+def test_list_from_a_copy(tmp_path: Path) -> None:
+    """The folder works alone: its copy lists every case with what it sends; without a URL the status is 2."""
+    shutil.copytree(ROOT / "tests" / "contract", tmp_path / "contract")
+    command = [sys.executable, "-m", "contract"]
+    done = subprocess.run([*command, "--list"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     for case in CASES:
-        assert f"{case.name} " in said
-        assert case.sends in said
-    assert subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=ROOT).returncode == 2
+        assert f"{case.name} " in done.stdout
+        assert case.sends in done.stdout
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 2

@@ -24,7 +24,7 @@ MARKS = {"passed": "ok  ", "failed": "FAIL", "not checked": "--  "}
 
 
 def at(url: str) -> Address:
-    """Return the address that a URL is about; or refuse a URL of another kind."""
+    """Return the address in a URL, which has to be http://host:port or https://host:port."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -36,7 +36,7 @@ def at(url: str) -> Address:
 
 
 def path(text: str) -> str:
-    """Return a path, or refuse what is none."""
+    """Return a path; anything else is refused."""
     if not re.fullmatch(r"/[!-~]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path: it starts with / and has no spaces")
     return text
@@ -48,7 +48,7 @@ def no_or_path(text: str) -> str:
 
 
 def field_name(text: str) -> str:
-    """Return the name of a header field, or refuse what is none (RFC 9110 section 5.1)."""
+    """Return the name of a header field (RFC 9110 section 5.1); anything else is refused."""
     if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a header field")
     return text
@@ -64,7 +64,7 @@ def readable(path: str) -> Path:
 
 
 def process(number: str) -> int:
-    """Return the number of a process that there is."""
+    """Return the number of a process that exists."""
     if not number.isdigit() or not psutil.pid_exists(int(number)):
         raise argparse.ArgumentTypeError(f"there is no process {number}")
     return int(number)
@@ -72,7 +72,7 @@ def process(number: str) -> int:
 
 def target(options: argparse.Namespace, secret: str) -> Target:
     """Return the service at a URL, as far as it can be reached."""
-    before = options.log.stat().st_size if options.log else 0  # what was logged before is of another time
+    before = options.log.stat().st_size if options.log else 0  # skip what was logged earlier
     log = (lambda: options.log.read_bytes()[before:].decode(errors="replace")) if options.log else None
     configured = Instance(options.url, log, options.pid)
     instances = dict.fromkeys(("configured", "behind-proxy", "crowded"), configured)
@@ -106,11 +106,16 @@ def check(service: Target) -> int:
         print(MARKS[result.outcome], case.name, "" if case.requirement.level == "required" else "(recommended)")
         if result.outcome == "failed":
             print(textwrap.indent(result.describe(case), "       "), flush=True)
-    missing: dict[str, list[str]] = {}
+    return summarise(results)
+
+
+def summarise(results: list[tuple[Case, Result]]) -> int:
+    """Print what was not checked, and why, and how many cases passed and failed; return the exit status."""
+    unchecked: dict[str, list[str]] = {}
     for case, result in results:
         if result.outcome == "not checked":
-            missing.setdefault(result.reason, []).append(case.name)
-    for reason, names in missing.items():
+            unchecked.setdefault(result.reason, []).append(case.name)
+    for reason, names in unchecked.items():
         print(f"\nNot checked, {len(names)}: {reason}")
         print(textwrap.fill(", ".join(names), 118, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
     print()
@@ -120,7 +125,7 @@ def check(service: Target) -> int:
     if counts["required", "failed"] or not counts["required", "passed"]:
         print("It does not meet the contract.")
         return 1
-    print("It meets the contract, as far as that was checked.")
+    print("It meets the contract, as far as it was checked.")
     return 0
 
 
@@ -140,7 +145,7 @@ def list_contract() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what a command line says, and return the exit status; ends with status 2 where it makes no sense."""
+    """Run the command and return its exit status; arguments that make no sense end it with status 2."""
     parser = argparse.ArgumentParser(prog="make check", usage=USAGE, description=__doc__)
     parser.add_argument("--list", action="store_true", help="list the contract")
     parser.add_argument("--url", type=at, help="where the service listens")
@@ -149,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--protected", type=path, default=Target.protected, help="a path that needs the secret")
     parser.add_argument("--open", type=no_or_path, default=Target.open, help="the open path; empty if there is none")
     parser.add_argument("--log", type=readable, help="the service's log")
-    parser.add_argument("--pid", type=process, help="its process, whose memory is looked at")
+    parser.add_argument("--pid", type=process, help="its process, to measure its memory")
     options = parser.parse_args(arguments)
     secret = os.environ.get("SHARED_SECRET", "").strip()
     if options.list:
@@ -162,9 +167,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.url:
         parser.error("give the URL of a running service")
     if not secret:
-        parser.error("give the secret that the service has, in the environment, as SHARED_SECRET")
+        parser.error("set SHARED_SECRET in the environment to the secret that the service has")
     if len(secret) < SHORTEST:
-        parser.error(f"SHARED_SECRET has less than {SHORTEST} characters: too few to keep, and to find in a log")
+        parser.error(
+            f"SHARED_SECRET has fewer than {SHORTEST} characters: too few to guard anything, or to find in a log"
+        )
     try:
         options.url.connect().close()
     except OSError as error:

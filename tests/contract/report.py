@@ -51,6 +51,16 @@ def requirements_table() -> str:
     return "\n".join(rows)
 
 
+def results_line(results: Results) -> str:
+    """Return how many of the cases every service passed, in one line of Markdown."""
+    required = sum(case.requirement.level == "required" for case in CASES)
+    passed = {name: sum(of.outcome == "passed" for of in results[name].values()) for name in sorted(results)}
+    of_all = f"{len(CASES)} cases, {required} of them required"
+    if set(passed.values()) == {len(CASES)}:
+        return f"{', '.join(passed)}: each passes all {of_all}."
+    return f"Of {of_all}: " + ", ".join(f"{name} passes {count}" for name, count in passed.items()) + "."
+
+
 def results_table(results: Results) -> str:
     """Return how many of the cases of each group every service passed, as a table in Markdown."""
     names = sorted(results)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from .http1 import DEADLINE, NO_ANSWER, Address, Response, exchange
 
+HEADER = "X-Shared-Secret"  # unless a target has another
 SECRET, PREVIOUS = "<secret>", "<previous>"
 UNCONFIGURED = {  # the environments in which there is no secret
     "unset": {},
@@ -63,7 +64,7 @@ class Target:
     start: Callable[[str], Instance]
     secret: str
     previous: str = "the-secret-before"
-    header: str = "X-Shared-Secret"
+    header: str = HEADER
     protected: str = "/protected"
     open: str | None = "/healthz"
     deadline: float = DEADLINE  # seconds that it has for an answer, and for what it does by itself
@@ -122,7 +123,7 @@ class Target:
         return names(self.header, self.protected, self.open or "")
 
 
-def names(header: str = "X-Shared-Secret", protected: str = "/protected", path: str = "/healthz") -> dict[str, str]:
+def names(header: str = HEADER, protected: str = "/protected", path: str = "/healthz") -> dict[str, str]:
     """Return what stands for the names that differ from one service to another; `path` is the open one."""
     first, dash, rest = header.partition("-")
     return {

@@ -1,1 +1,1 @@
-"""The gateway: what it accepts, adds and keeps out, how it changes under way, and the stack of `make up`."""
+"""The gateway: what it accepts, adds and removes, how it changes while it runs, and the stack of `make up`."""

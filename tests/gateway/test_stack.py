@@ -1,4 +1,4 @@
-"""What `make up` starts, on a real Docker engine, in a copy of the repository: `make test-stack`."""
+"""The stack of `make up`, on a real Docker engine, in a copy of the repository: `make test-stack`."""
 
 import json
 import re
@@ -16,10 +16,11 @@ import requests
 
 from shared.apps import APPS, ROOT
 from tests.commands import ENVIRON
-from tests.contract.case import Case
+from tests.contract.case import Case, Result
 from tests.contract.http1 import Address
 from tests.contract.target import Instance, Target
-from tests.gateway.runner import CHECKABLE, as_target, busy, put_through
+from tests.gateway.contract import CHECKABLE, as_target
+from tests.gateway.load import busy
 from tests.processes import free_port
 
 pytestmark = pytest.mark.stack
@@ -30,7 +31,7 @@ LABEL = "label=com.docker.compose.project="
 
 
 class Stack:
-    """A copy of the repository, in which things are done as a user does them."""
+    """A copy of the repository, used as a person would use it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.project = folder, f"origin-guard-{secrets.token_hex(4)}"
@@ -45,7 +46,7 @@ class Stack:
         self.last_line = self.key = ""
 
     def run(self, *command: str, fails: bool = False, **changes: Any) -> str:
-        """Run a command, and return all that it prints."""
+        """Run a command, and return everything that it prints."""
         done = subprocess.run(
             command, cwd=self.folder, env={**self.environ, **changes}, timeout=DEADLINE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -54,17 +55,17 @@ class Stack:
         return done.stdout
 
     def compose(self, *words: str) -> str:
-        """Run a command of Compose, and return all that it prints."""
+        """Run a command of Compose, and return everything that it prints."""
         return self.run("docker", "compose", *words)
 
     def inspect(self) -> dict[str, dict[str, Any]]:
-        """Return what Docker tells of every container, by the name of its service."""
+        """Return what `docker inspect` prints about each container, by the name of its service."""
         names = self.run("docker", "ps", "--quiet", "--filter", LABEL + self.project).split()
-        told = json.loads(self.run("docker", "inspect", *names))
-        return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in told}
+        containers = json.loads(self.run("docker", "inspect", *names))
+        return {container["Config"]["Labels"]["com.docker.compose.service"]: container for container in containers}
 
     def log(self) -> str:
-        """Return what the gateway has logged."""
+        """Return the log of the gateway."""
         return self.run("docker", "logs", self.compose("ps", "--quiet", "gateway").strip())
 
     def python(self, network: str, code: str, *words: str) -> int:
@@ -78,22 +79,22 @@ class Stack:
         return requests.get(f"{self.url}/{app}/protected", headers=headers, timeout=30).status_code
 
     def scale(self, app: str, count: int) -> None:
-        """Let an app have so many replicas."""
+        """Run as many replicas of an app."""
         self.compose("up", "--detach", "--no-recreate", "--scale", f"{app}={count}")
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Give the stack as `make up` brings it up in a fresh copy, and take it down at the end."""
+    """Give the stack that `make up` starts in a fresh copy, and remove it at the end."""
     folder = tmp_path_factory.mktemp("stack")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for path in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, folder / path)
     stack = Stack(folder)
-    told = stack.run("docker", "compose", "up", "--detach", fails=True)  # there is no secret yet
-    assert "SHARED_SECRET" in told
-    assert "run `make up`" in told
+    message = stack.run("docker", "compose", "up", "--detach", fails=True)  # there is no secret yet
+    assert "SHARED_SECRET" in message
+    assert "run `make up`" in message
     try:
         stack.last_line = stack.run("make", "up").splitlines()[-1]
         found = re.search(r"ogk_[\w-]{43}", stack.last_line)
@@ -105,7 +106,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_the_curl_line_works(stack: Stack) -> None:
-    """What `make up` prints last can be pasted; the second time it has no key, which is stored nowhere."""
+    """The last line of `make up` can be pasted; the second time it has no key, because keys are not stored."""
     assert "Access granted" in stack.run("sh", "-c", stack.last_line)
     assert stack.key not in stack.run("make", "up")
     for app in APPS:
@@ -114,20 +115,20 @@ def test_the_curl_line_works(stack: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def target(stack: Stack) -> Target:
-    """Give the gateway as what the contract can be put to."""
+    """Give the gateway as the target."""
     address = Address("127.0.0.1", int(stack.environ["GATEWAY_PORT"]))
     return as_target(Instance(address, stack.log), stack.key)
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CHECKABLE])
-def test_contract_through_the_gateway(case: Case, target: Target) -> None:
-    """The gateway answers only who has a key."""
-    put_through(case, target)
+def test_contract_through_the_gateway(case: Case, case_result: Result) -> None:
+    """The gateway answers only clients with a key."""
+    assert case_result.outcome == "passed", case_result.describe(case)
 
 
 @pytest.fixture(scope="module")
 def inside(stack: Stack) -> Iterator[dict[str, str]]:
-    """Give what the contract by URL says of each app, from a container in the network of the origins."""
+    """Give the output of the contract's container for each app, run in the network of the origins."""
     tag = f"{stack.project}-contract"
     stack.run("docker", "build", "--tag", tag, "tests/contract")
     secret = (stack.folder / ".secrets" / "shared_secret").read_text().strip()
@@ -144,15 +145,15 @@ def inside(stack: Stack) -> Iterator[dict[str, str]]:
 
 
 def test_contract_inside_the_network(app: str, inside: dict[str, str]) -> None:
-    """Each origin keeps the contract where the gateway reaches it."""
+    """Each origin meets the contract at the address that the gateway uses."""
     assert "It meets the contract" in inside[app]
 
 
 def test_no_origin_is_reached_past_the_gateway(stack: Stack) -> None:
-    """Only the gateway's port is published, and on loopback; another network reaches no origin, and no origin it."""
-    told = stack.inspect()
-    assert set(told) == {"gateway", *APPS}
-    published = {name: each["HostConfig"]["PortBindings"] for name, each in told.items()}
+    """Only the gateway's port is published, on loopback; other networks cannot reach an origin, nor it them."""
+    containers = stack.inspect()
+    assert set(containers) == {"gateway", *APPS}
+    published = {name: container["HostConfig"]["PortBindings"] for name, container in containers.items()}
     own = {"HostIp": "127.0.0.1", "HostPort": stack.environ["GATEWAY_PORT"]}
     assert published.pop("gateway") == {"8080/tcp": [own]}
     assert not any(published.values())
@@ -163,11 +164,14 @@ def test_no_origin_is_reached_past_the_gateway(stack: Stack) -> None:
     try:
         (outside,) = json.loads(stack.run("docker", "inspect", outsider))
         elsewhere = outside["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
-        addresses = {name: each["NetworkSettings"]["Networks"][origins]["IPAddress"] for name, each in told.items()}
+        addresses = {
+            name: container["NetworkSettings"]["Networks"][origins]["IPAddress"]
+            for name, container in containers.items()
+        }
         assert stack.python("bridge", CONNECT, elsewhere) == 0  # it can be reached
         assert stack.python(origins, CONNECT, elsewhere) != 0  # but not from there
         for app in APPS:
-            assert set(told[app]["NetworkSettings"]["Networks"]) == {origins}
+            assert set(containers[app]["NetworkSettings"]["Networks"]) == {origins}
             assert stack.python(origins, CONNECT, addresses[app]) == 0
             assert stack.python("bridge", CONNECT, addresses[app]) != 0
             assert stack.python("bridge", CONNECT, app) != 0
@@ -176,28 +180,29 @@ def test_no_origin_is_reached_past_the_gateway(stack: Stack) -> None:
 
 
 def test_containers_can_do_little(stack: Stack) -> None:
-    """No root, nothing to write on, no capabilities, no shell in between, and an end to their memory."""
-    for name, told in stack.inspect().items():
-        host = told["HostConfig"]
+    """No root, no writable files, no capabilities, no shell as a parent, and limited memory."""
+    for name, container in stack.inspect().items():
+        host = container["HostConfig"]
         assert host["ReadonlyRootfs"], name
         assert host["CapDrop"] == ["ALL"], name
         assert host["SecurityOpt"] == ["no-new-privileges:true"], name
         assert host["Init"], name
         assert 0 < host["Memory"] < 2**30, name
-        assert told["Config"]["User"] not in ("", "0", "root"), name
-        assert told["State"]["Health"]["Status"] == "healthy", name
-        assert not {"sh", "bash", "-c"} & {*(told["Config"]["Cmd"] or ()), *(told["Config"]["Entrypoint"] or ())}, name
+        assert container["Config"]["User"] not in ("", "0", "root"), name
+        assert container["State"]["Health"]["Status"] == "healthy", name
+        command = {*(container["Config"]["Cmd"] or ()), *(container["Config"]["Entrypoint"] or ())}
+        assert not {"sh", "bash", "-c"} & command, name
         assert stack.compose("exec", "--no-TTY", name, "id", "-u").strip() != "0"
 
 
-def test_secrets_are_not_told(stack: Stack) -> None:
-    """Neither by `docker inspect`, nor in the images, nor in a log."""
+def test_secrets_do_not_leak(stack: Stack) -> None:
+    """Neither into `docker inspect`, nor into the images, nor into a log."""
     secret = (stack.folder / ".secrets" / "shared_secret").read_text().strip()
-    told = stack.inspect()
-    images = {each["Image"] for each in told.values()}
+    containers = stack.inspect()
+    images = {container["Image"] for container in containers.values()}
     history = "".join(stack.run("docker", "history", "--no-trunc", image) for image in images)
     for word in (secret, stack.key):
-        assert word not in json.dumps(told)
+        assert word not in json.dumps(containers)
         assert word not in history
         assert word not in stack.compose("logs")
     assert secret in stack.compose("exec", "--no-TTY", "falcon", "cat", "/run/secrets/shared_secret")
@@ -205,7 +210,7 @@ def test_secrets_are_not_told(stack: Stack) -> None:
 
 @pytest.mark.parametrize("app", ["fastapi", "falcon"])
 def test_replicas_come_and_go_under_load(app: str, stack: Stack) -> None:
-    """The gateway finds three, uses them all, and loses nothing when one goes."""
+    """The gateway finds three replicas, uses them all, and loses no request when some are removed."""
     with busy(f"{stack.url}/{app}/protected", stack.key) as load:
         before = len(replicas(stack, app))
         stack.scale(app, 3)
@@ -223,13 +228,13 @@ def test_replicas_come_and_go_under_load(app: str, stack: Stack) -> None:
 
 
 def replicas(stack: Stack, app: str) -> list[str]:
-    """Return which replica has answered each request, as the gateway's log names them."""
+    """Return the replica that has answered each request, from the gateway's log."""
     lines = [json.loads(line) for line in stack.log().splitlines() if line.startswith("{")]
     return [line["server"] for line in lines if line["origin"] == app and line["status"] == 200]
 
 
 def test_reloads_under_load_lose_nothing(stack: Stack) -> None:
-    """The new process knows at once where the origins are."""
+    """The new process knows the addresses of the origins from its start."""
     with busy(f"{stack.url}/falcon/protected", stack.key) as load:
         for _ in range(3):
             stack.compose("kill", "--signal", "USR2", "gateway")
@@ -238,7 +243,7 @@ def test_reloads_under_load_lose_nothing(stack: Stack) -> None:
 
 
 def test_keys_come_and_go(stack: Stack) -> None:
-    """They count when the command is over."""
+    """A change is live when the command returns."""
     found = re.search(r"ogk_[\w-]{43}", stack.run("make", "key", "NAME=acme"))
     assert found
     assert stack.status("falcon", found[0]) == 200
@@ -248,7 +253,7 @@ def test_keys_come_and_go(stack: Stack) -> None:
 
 
 def test_rotation_loses_nothing(stack: Stack) -> None:
-    """The secret's files change under all that runs."""
+    """The files of the secret change while everything runs."""
     before = (stack.folder / ".secrets" / "shared_secret").read_text()
     with busy(f"{stack.url}/pyramid/protected", stack.key) as load:
         stack.run("make", "rotate")
@@ -260,10 +265,10 @@ def test_rotation_loses_nothing(stack: Stack) -> None:
 
 
 def test_it_goes_down(stack: Stack) -> None:
-    """Nothing is left running, and the keys and the secret outlive it."""
+    """`make down` leaves nothing running, and keeps the keys and the secret."""
     stack.run("make", "down")
-    for what in ("container", "network"):
-        words = ["--all"] if what == "container" else []
-        assert stack.run("docker", what, "ls", *words, "--quiet", "--filter", LABEL + stack.project) == ""
+    for kind in ("container", "network"):
+        words = ["--all"] if kind == "container" else []
+        assert stack.run("docker", kind, "ls", *words, "--quiet", "--filter", LABEL + stack.project) == ""
     stack.run("docker", "compose", "up", "--detach", "--wait")
     assert stack.status("falcon") == 200

@@ -1,24 +1,35 @@
-"""The gateway for Zuplo, as far as its files tell: it is not run. What it shares with HAProxy's is read there."""
+"""The files of the gateway for Zuplo, which is not run here: they agree with haproxy.cfg where both can do the same."""
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
-from itertools import product
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, NamedTuple
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from shared.app.shared_secret import HEADER
 from shared.apps import APPS, ROOT
+from tests.gateway.forging import spellings
+from tests.gateway.zuplo import (
+    FILES,
+    FOLDER,
+    Files,
+    headers_of,
+    one_route,
+    operations,
+    options,
+    parse_strictly,
+    policy,
+    texts,
+)
 
-FOLDER = ROOT / "shared" / "gateway" / "zuplo"
-HAPROXY = (ROOT / "shared" / "gateway" / "haproxy.cfg").read_text()
-METHODS = {"get", "head", "post", "put", "patch", "delete", "options"}  # with TRACE the secret would be sent back
+HAPROXY_CFG = (ROOT / "shared" / "gateway" / "haproxy.cfg").read_text()
+METHODS = {"get", "head", "post", "put", "patch", "delete", "options"}  # an answer to TRACE would contain the secret
 RUNTIME = "$import(@zuplo/runtime)"
-ORDER = {  # the kinds of policy, in the order in which a request meets them, and what does the work
+ORDER = {  # the kinds of policy in the order in which they run, with the export and the module of each
     "api-key-inbound": ("ApiKeyInboundPolicy", RUNTIME),
     "rate-limit-inbound": ("RateLimitInboundPolicy", RUNTIME),
     "remove-headers-inbound": ("RemoveHeadersInboundPolicy", RUNTIME),
@@ -29,7 +40,7 @@ REMOVED = {
     *(
         "authorization",
         "proxy-authorization",
-        "x-shared-secret",
+        HEADER.lower(),
         "x-consumer",
         "x-request-id",
         "x-real-ip",
@@ -39,74 +50,6 @@ REMOVED = {
     *("x-forwarded-server", "x-forwarded-ssl", "forwarded", "connection", "upgrade", "http2-settings", "trailer", "te"),
 }
 
-Json = dict[str, Any]
-
-
-class Files(NamedTuple):
-    """Both documents, parsed."""
-
-    routes: Json
-    policies: Json
-
-
-def strictly(text: str) -> Json:
-    """Parse JSON without what RFC 8259 leaves open: names that come twice, and numbers that are none."""
-
-    def once(pairs: list[tuple[str, Any]]) -> Json:
-        assert len(dict(pairs)) == len(pairs), f"a name comes twice: {[name for name, _ in pairs]}"
-        return dict(pairs)
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    parsed = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
-    assert isinstance(parsed, dict)
-    return parsed
-
-
-FILES = Files(*(strictly((FOLDER / "config" / name).read_text()) for name in ("routes.oas.json", "policies.json")))
-
-
-def operations(files: Files) -> Iterator[tuple[str, Json]]:
-    """Yield the path of every operation, and what Zuplo is told to do in it."""
-    for path, item in files.routes["paths"].items():
-        for method in item.keys() - {"x-zuplo-path"}:
-            yield path, item[method]["x-zuplo-route"]
-
-
-def policy(files: Files, kind: str) -> Json:
-    """Return the one policy of a kind."""
-    (found,) = (each for each in files.policies["policies"] if each["policyType"] == kind)
-    assert isinstance(found, dict)
-    return found
-
-
-def options(files: Files, kind: str) -> Json:
-    """Return the options of the one policy of a kind."""
-    found = policy(files, kind)["handler"]["options"]
-    assert isinstance(found, dict)
-    return found
-
-
-def texts(node: object, *at: str) -> Iterator[tuple[str, str]]:
-    """Yield every text in a document, names among them, with where it stands."""
-    if isinstance(node, dict):
-        for name, value in node.items():
-            yield "/".join(at), name
-            yield from texts(value, *at, name)
-    elif isinstance(node, list):
-        for value in node:
-            yield from texts(value, *at)
-    elif isinstance(node, str):
-        yield "/".join(at), node
-
-
-def spellings(name: str) -> set[str]:
-    """Return a header's name with a dash or an underscore in each place, in lower case."""
-    first, *rest = name.lower().split("-")
-    marks = product("-_", repeat=len(rest))
-    return {first + "".join(mark + word for mark, word in zip(some, rest, strict=True)) for some in marks}
-
 
 def valid(files: Files) -> None:
     """The routes are OpenAPI 3.1."""
@@ -115,7 +58,7 @@ def valid(files: Files) -> None:
 
 
 def apps(files: Files) -> None:
-    """There is a route for each app, whatever comes below its name, and no other."""
+    """There is a route for everything below each app's name, and no other."""
     assert sorted(files.routes["paths"]) == sorted(f"/{app}:path(/.*)" for app in APPS)
     for item in files.routes["paths"].values():
         assert item["x-zuplo-path"] == {"pathMode": "url-pattern"}
@@ -123,7 +66,7 @@ def apps(files: Files) -> None:
 
 
 def origins(files: Files) -> None:
-    """Each goes to its own origin, without the app's name and with the query; redirects are left to the client."""
+    """Each route goes to its own origin, without the app's name, with the query; redirects are left to the client."""
     for path, route in operations(files):
         app = path[1:].partition(":")[0]
         assert route["handler"] == {
@@ -136,7 +79,7 @@ def origins(files: Files) -> None:
 
 def order(files: Files) -> None:
     """Every operation has every policy, in the order that makes them safe."""
-    kinds = {each["name"]: each["policyType"] for each in files.policies["policies"]}
+    kinds = {policy["name"]: policy["policyType"] for policy in files.policies["policies"]}
     assert len(kinds) == len(files.policies["policies"])
     for _, route in operations(files):
         assert [kinds.get(name) for name in route["policies"]["inbound"]] == list(ORDER)
@@ -144,27 +87,27 @@ def order(files: Files) -> None:
 
 
 def named(files: Files) -> None:
-    """Every policy that a route names exists, and every policy that exists is named."""
+    """The routes name every policy, and none that does not exist."""
     names = {name for _, route in operations(files) for name in route["policies"]["inbound"]}
-    assert names == {each["name"] for each in files.policies["policies"]}
+    assert names == {policy["name"] for policy in files.policies["policies"]}
 
 
 def handlers(files: Files) -> None:
-    """Every policy does what its kind says."""
+    """Every policy has the export and the module of its kind."""
     for kind, (export, module) in ORDER.items():
         handler = policy(files, kind)["handler"]
         assert (handler["export"], handler["module"]) == (export, module)
 
 
 def keys(files: Files) -> None:
-    """Without a key nothing goes on."""
+    """A request without a key is refused."""
     assert options(files, "api-key-inbound").get("allowUnauthenticatedRequests") is False
 
 
 def rate(files: Files) -> None:
-    """A consumer has on average what HAProxy gives it."""
-    number = re.search(r'gpc0_rate\(0,rates\) ge "\$\{RATE-(\d+)\}"', HAPROXY)
-    period = re.search(r"gpc0_rate\((\d+)s\)", HAPROXY)
+    """On average a consumer may send as many requests as through HAProxy."""
+    number = re.search(r'gpc0_rate\(0,rates\) ge "\$\{RATE-(\d+)\}"', HAPROXY_CFG)
+    period = re.search(r"gpc0_rate\((\d+)s\)", HAPROXY_CFG)
     assert number
     assert period
     limit = options(files, "rate-limit-inbound")
@@ -173,23 +116,23 @@ def rate(files: Files) -> None:
 
 
 def removed(files: Files) -> None:
-    """What HAProxy removes is removed, in every spelling and once; of a name without end, what is known to be used."""
+    """The headers that HAProxy removes are removed, each spelling once; for an open pattern, the names in use."""
     headers = [name.lower() for name in options(files, "remove-headers-inbound")["headers"]]
-    assert sorted(headers) == sorted(set().union(*map(spellings, REMOVED)))
-    patterns = re.findall(r"http-request del-header '(.+)' -m reg", HAPROXY)
+    assert sorted(headers) == sorted({spelling for name in REMOVED for spelling in spellings(name)})
+    patterns = re.findall(r"http-request del-header '(.+)' -m reg", HAPROXY_CFG)
     assert all(any(re.fullmatch(pattern, name) for pattern in patterns) for name in headers)
     assert all(any(re.fullmatch(pattern, name) for name in headers) for pattern in patterns)
 
 
 def secret(files: Files) -> None:
-    """The secret is set from the environment, over whatever a client has sent."""
+    """The secret is set from the environment, and replaces anything that a client has sent."""
     assert options(files, "set-headers-inbound")["headers"] == [
-        {"name": "X-Shared-Secret", "value": "$env(SHARED_SECRET)", "overwrite": True}
+        {"name": HEADER, "value": "$env(SHARED_SECRET)", "overwrite": True}
     ]
 
 
 def environment(files: Files) -> None:
-    """What stands for a variable stands only where Zuplo puts its value in; and no secret is written out."""
+    """A variable is named only where Zuplo puts in its value, and no secret is written out."""
     for at, text in texts(files.routes):
         assert "$env(" not in text, at
         assert "${env." not in text or re.fullmatch(r"paths/.+/x-zuplo-route/handler/options/rewritePattern", at), at
@@ -201,7 +144,7 @@ def environment(files: Files) -> None:
 
 
 def modules(files: Files) -> None:
-    """What is imported from the project is there, and nothing else is."""
+    """The project has the modules that are imported, and no others."""
     imported = set()
     for _, text in (*texts(files.routes), *texts(files.policies)):
         imported |= set(re.findall(r"\$import\(\./(.+?)\)", text))
@@ -216,58 +159,51 @@ CHECKS: tuple[Check, ...] = (
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_files(check: Check) -> None:
-    """All that has to be so is so."""
+    """The files pass every check."""
     check(FILES)
 
 
-def first(files: Files) -> Json:
-    """Return what Zuplo is told in one operation."""
-    route: Json = files.routes["paths"]["/falcon:path(/.*)"]["get"]["x-zuplo-route"]
-    return route
-
-
-def headers_of(files: Files, kind: str) -> list[Any]:
-    """Return the headers that a policy sets or removes."""
-    found = options(files, kind)["headers"]
-    assert isinstance(found, list)
-    return found
-
-
-BREAKS: dict[str, tuple[Check, Callable[[Files], object]]] = {
+DEFECTS: dict[str, tuple[Check, Callable[[Files], object]]] = {
     "no info": (valid, lambda files: files.routes.pop("info")),
-    "an operation that is none": (valid, lambda files: files.routes["paths"]["/falcon:path(/.*)"].update(get=[])),
+    "an invalid operation": (valid, lambda files: files.routes["paths"]["/falcon:path(/.*)"].update(get=[])),
     "another version": (valid, lambda files: files.routes.update(openapi="3.0.3")),
     "an app without a route": (apps, lambda files: files.routes["paths"].pop("/falcon:path(/.*)")),
     "a route without an app": (apps, lambda files: files.routes["paths"].update({"/flask:path(/.*)": {}})),
-    "a path that is no pattern": (
+    "a path without a pattern": (
         apps,
         lambda files: files.routes["paths"]["/falcon:path(/.*)"]["x-zuplo-path"].update(pathMode="open-api"),
     ),
     "a method too few": (apps, lambda files: files.routes["paths"]["/falcon:path(/.*)"].pop("delete")),
     "a method too many": (apps, lambda files: files.routes["paths"]["/falcon:path(/.*)"].update(trace={})),
-    "the origin of another": (
+    "another app's origin": (
         origins,
-        lambda files: first(files)["handler"]["options"].update(rewritePattern="${env.FASTAPI_URL}${params.path}"),
+        lambda files: one_route(files)["handler"]["options"].update(rewritePattern="${env.FASTAPI_URL}${params.path}"),
     ),
     "the app's name kept": (
         origins,
-        lambda files: first(files)["handler"]["options"].update(rewritePattern="${env.FALCON_URL}${pathname}"),
+        lambda files: one_route(files)["handler"]["options"].update(rewritePattern="${env.FALCON_URL}${pathname}"),
     ),
-    "no query": (origins, lambda files: first(files)["handler"]["options"].update(forwardSearch=False)),
-    "redirects followed": (origins, lambda files: first(files)["handler"]["options"].update(followRedirects=True)),
-    "any web page": (origins, lambda files: first(files).update(corsPolicy="anything-goes")),
-    "the secret before the key": (order, lambda files: first(files)["policies"]["inbound"].reverse()),
+    "no query": (origins, lambda files: one_route(files)["handler"]["options"].update(forwardSearch=False)),
+    "redirects followed": (
+        origins,
+        lambda files: one_route(files)["handler"]["options"].update(followRedirects=True),
+    ),
+    "any web page allowed": (origins, lambda files: one_route(files).update(corsPolicy="anything-goes")),
+    "the secret before the key": (order, lambda files: one_route(files)["policies"]["inbound"].reverse()),
     "removed after it is set": (
         order,
-        lambda files: first(files)["policies"]["inbound"].append(first(files)["policies"]["inbound"].pop(2)),
+        lambda files: one_route(files)["policies"]["inbound"].append(one_route(files)["policies"]["inbound"].pop(2)),
     ),
-    "no key asked for": (order, lambda files: first(files)["policies"]["inbound"].pop(0)),
-    "a policy that changes answers": (order, lambda files: first(files)["policies"].update(outbound=["set-secret"])),
+    "no key asked for": (order, lambda files: one_route(files)["policies"]["inbound"].pop(0)),
+    "a policy that changes answers": (
+        order,
+        lambda files: one_route(files)["policies"].update(outbound=["set-secret"]),
+    ),
     "two policies of a name": (
         order,
         lambda files: files.policies["policies"].append(deepcopy(policy(files, "api-key-inbound"))),
     ),
-    "a policy that does not exist": (named, lambda files: first(files)["policies"]["inbound"].append("cache")),
+    "a policy that does not exist": (named, lambda files: one_route(files)["policies"]["inbound"].append("cache")),
     "a policy that is not named": (
         named,
         lambda files: files.policies["policies"].append({"name": "cache", "policyType": "caching-inbound"}),
@@ -278,7 +214,7 @@ BREAKS: dict[str, tuple[Check, Callable[[Files], object]]] = {
         lambda files: policy(files, "set-headers-inbound")["handler"].update(module="$import(./modules/set-consumer)"),
     ),
     "open to all": (keys, lambda files: options(files, "api-key-inbound").update(allowUnauthenticatedRequests=True)),
-    "not said whether open": (keys, lambda files: options(files, "api-key-inbound").popitem()),
+    "not set whether open": (keys, lambda files: options(files, "api-key-inbound").popitem()),
     "counted by address": (rate, lambda files: options(files, "rate-limit-inbound").update(rateLimitBy="ip")),
     "another number": (rate, lambda files: options(files, "rate-limit-inbound").update(requestsAllowed=100)),
     "another period": (rate, lambda files: options(files, "rate-limit-inbound").update(timeWindowMinutes=60)),
@@ -294,7 +230,7 @@ BREAKS: dict[str, tuple[Check, Callable[[Files], object]]] = {
     "a variable in a path": (environment, lambda files: files.routes["paths"].update({"/${env.PATH_PREFIX}": {}})),
     "a variable of a policy in a route": (
         environment,
-        lambda files: first(files)["handler"]["options"].update(rewritePattern="$env(FALCON_URL)${params.path}"),
+        lambda files: one_route(files)["handler"]["options"].update(rewritePattern="$env(FALCON_URL)${params.path}"),
     ),
     "a variable of a route in a policy": (
         environment,
@@ -311,11 +247,11 @@ BREAKS: dict[str, tuple[Check, Callable[[Files], object]]] = {
 }
 
 
-@pytest.mark.parametrize("how", BREAKS)
-def test_what_is_broken_is_found(how: str) -> None:
-    """Each check fails on files that are broken in one way, and for each check there is one."""
-    assert {check for check, _ in BREAKS.values()} == set(CHECKS)
-    check, change = BREAKS[how]
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_broken_files(defect: str) -> None:
+    """A check fails for files with one defect, and for each check there is such a defect."""
+    assert {check for check, _ in DEFECTS.values()} == set(CHECKS)
+    check, change = DEFECTS[defect]
     files = deepcopy(FILES)
     change(files)
     assert files != FILES
@@ -325,13 +261,13 @@ def test_what_is_broken_is_found(how: str) -> None:
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1,}', '// no\n{"a": 1}'])
 def test_json_is_parsed_strictly(text: str) -> None:
-    """What only some parsers take is refused."""
+    """JSON that only some parsers accept is refused."""
     with pytest.raises((AssertionError, json.JSONDecodeError)):
-        strictly(text)
+        parse_strictly(text)
 
 
 def test_readme_names_every_variable_and_file() -> None:
-    """Who sets it up has to know them."""
+    """Anyone who sets it up needs them."""
     readme = (FOLDER / "README.md").read_text()
     used = set()
     for _, text in (*texts(FILES.routes), *texts(FILES.policies)):

@@ -1,1 +1,1 @@
-"""The pages of `make docs`: what follows them as a reader does, and their tests."""
+"""Build the pages of `make docs`, following each one as a reader would, and the tests of these pages."""

@@ -1,0 +1,137 @@
+"""Render the page of each app, and the index, from the templates in this folder and the app's own files."""
+
+import ast
+import hashlib
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from shared import new
+from shared.app.shared_secret import HEADER
+from shared.apps import APPS, ORIGIN, ROOT
+from shared.documents import sections, templates
+from shared.gateway.manage import SETTINGS
+
+LANGUAGES = {".md": "markdown", ".py": "python", ".toml": "toml", "Dockerfile": "docker"}  # by how a name ends
+SITE = "https://origin-guard.example"  # where the pages will be, unless `make docs` is given another address
+GATEWAY = f"http://127.0.0.1:{SETTINGS['GATEWAY_PORT']}"
+ANSWER = "<answer {}>"  # in a draft, the place of an answer, by number
+TEMPLATES = templates(ROOT / "shared" / "docs")
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of code: its file, its first line there, its language, the code and the SHA-256 of that code."""
+
+    path: str
+    line: int
+    language: str
+    sha256: str
+    code: str
+
+
+@dataclass(frozen=True)
+class AppSnippets:
+    """The entry of an app in snippets.json; conf.py reads `title`, `files` and the `code` of these."""
+
+    title: str
+    plug: str  # where the check is plugged in
+    start: str
+    packages: dict[str, str]  # pinned versions, by name
+    files: dict[str, Snippet]
+    pieces: dict[str, Snippet]  # functions and classes of app.py, by qualified name
+
+
+def snippet(path: str, line: int, code: str) -> Snippet:
+    """Return a piece of code with its language, which the name of the file shows, and its hash."""
+    language = next((LANGUAGES[end] for end in LANGUAGES if path.endswith(end)), "text")
+    return Snippet(path, line, language, hashlib.sha256(code.encode()).hexdigest(), code)
+
+
+def pieces(code: str) -> Iterator[tuple[str, int, str]]:
+    """Return the qualified name, the first line and the text of every function and class in Python code."""
+    lines = code.splitlines(keepends=True)
+
+    def walk(node: ast.AST, prefix: str) -> Iterator[tuple[str, int, str]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                name = prefix + child.name
+                first = min(part.lineno for part in (child, *child.decorator_list))
+                yield name, first, textwrap.dedent("".join(lines[first - 1 : child.end_lineno]))
+                yield from walk(child, f"{name}.")
+            else:
+                yield from walk(child, prefix)
+
+    yield from walk(ast.parse(code), "")
+
+
+def snippets(app: str) -> AppSnippets:
+    """Read the files of an app."""
+    paths = new.files(APPS[app].folder)
+    files = {path.name: snippet(f"apps/{app}/{path.name}", 1, path.read_text()) for path in paths}
+    code = files["app.py"]
+    return AppSnippets(
+        title=APPS[app].title,
+        plug=APPS[app].check,
+        start=APPS[app].start,
+        packages=APPS[app].packages(),
+        files=files,
+        pieces={name: snippet(code.path, line, text) for name, line, text in pieces(code.code)},
+    )
+
+
+def from_readme(text: str) -> list[tuple[str, str]]:
+    """Return the sections of an app's README that its page has too, as pairs of heading and text."""
+    found = sections(text)
+    headings = list(found)
+    for heading in ("Configure", "Test it", "Rotate the secret"):
+        assert heading in found, f"README.md has no section {heading!r}"
+    chosen = headings[headings.index("Configure") : headings.index("Test it")]
+    return [(heading, found[heading]) for heading in [*chosen, "Rotate the secret"]]
+
+
+class Draft(NamedTuple):
+    """A page in Markdown without the answers to its requests, and the status code that each answer must have."""
+
+    text: str
+    expected: list[int]
+
+    def with_answers(self, answers: Sequence[str]) -> str:
+        """Return the page with these answers, in the order of the requests."""
+        text = self.text
+        for number, answer in enumerate(answers):
+            text = text.replace(ANSWER.format(number), answer.strip())
+        return text
+
+
+def render(app: str, snippets: AppSnippets, site: str) -> Draft:
+    """Render the page of an app; `site` is the address of the site that it will be part of."""
+    expected: list[int] = []
+
+    def ask(status: int, request: str) -> str:
+        expected.append(status)
+        return f"```sh\ncurl -i {request}\n```\n\n```http\n{ANSWER.format(len(expected) - 1)}\n```"
+
+    text = TEMPLATES.get_template("page.md.jinja").render(
+        app=app,
+        title=snippets.title,
+        plug=snippets.plug,
+        site=site,
+        header=HEADER,
+        files={name: file.code for name, file in snippets.files.items() if file.language == "python"},
+        install=shlex.join(map("==".join, snippets.packages.items())),
+        start=snippets.start,
+        origin=ORIGIN,
+        gateway=GATEWAY,
+        readme=from_readme(snippets.files["README.md"].code),
+        others={other.name: other.title for other in APPS.values() if other.name != app},
+        ask=ask,
+    )
+    return Draft(text, expected)
+
+
+def render_index(apps: Mapping[str, AppSnippets], site: str) -> str:
+    """Render the page that lists the pages of these apps."""
+    return TEMPLATES.get_template("index.md.jinja").render(apps=apps, site=site)

@@ -1,0 +1,50 @@
+"""Write everything that is made from shared/app and shared/apps.py: `make sync`.
+
+Each app gets a README.md and a Dockerfile, made from templates, and copies of the files that are the same in every app.
+The README.md of the repository gets its table of the apps.
+"""
+
+from pathlib import Path
+
+from shared.app.shared_secret import HEADER
+from shared.apps import APPS, HOST, ORIGIN, PORT, ROOT
+from shared.documents import templates, with_part
+from shared.new import COPIES
+
+SOURCE = ROOT / "shared" / "app"
+TEMPLATES = templates(SOURCE)
+
+
+def apps_table() -> str:
+    """Return the table of the apps, in Markdown."""
+    rows = [f"| [{app.title}](apps/{app.name}) | {app.server} | {app.check} | {app.port} |" for app in APPS.values()]
+    return "\n".join(["| app | server | how the check is plugged in | port |", "|---|---|---|---|", *rows])
+
+
+def made() -> dict[Path, bytes]:
+    """Return the content of every file that `make sync` writes, by path."""
+    files = {}
+    for app in APPS.values():
+        values = {"app": app, "host": HOST, "port": PORT, "origin": ORIGIN, "header": HEADER}
+        for name, template in (("README.md", f"readme/{app.name}.md.jinja"), ("Dockerfile", "Dockerfile.jinja")):
+            files[app.folder / name] = TEMPLATES.get_template(template).render(values).encode()
+        for name in COPIES:
+            original = name.removeprefix(".")  # shared/app/gitignore: with the dot, git would use it there
+            files[app.folder / name] = (SOURCE / original).read_bytes()
+    readme = ROOT / "README.md"
+    files[readme] = with_part(readme.read_text(), "apps", apps_table()).encode()
+    return files
+
+
+def main() -> None:
+    """Write the files whose content changes, and print their paths."""
+    changed = {path: content for path, content in made().items() if not path.exists() or path.read_bytes() != content}
+    for path, content in changed.items():
+        path.write_bytes(content)
+        print(f"Wrote {path.relative_to(ROOT)}")
+    if not changed:
+        print("Nothing has changed.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Clients that keep a gateway busy, to see whether a request is lost."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import requests
+
+from tests.contract.http1 import DEADLINE
+
+CLIENTS = 4
+
+
+class BusyClients:
+    """Clients that send request after request on kept connections; they count the requests and keep the failures."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.headers = url, {"Authorization": f"Bearer {key}"}
+        self.ended = threading.Event()
+        self.sent = 0
+        self.lost: list[str] = []
+
+    def send(self) -> None:
+        """Send requests until the end, as one client."""
+        with requests.Session() as session:
+            while not self.ended.wait(0.02):
+                try:
+                    got = session.get(self.url, headers=self.headers, timeout=DEADLINE)
+                    if got.status_code != 200:
+                        self.lost.append(f"{got.status_code} {got.text}")
+                except requests.RequestException as error:
+                    self.lost.append(repr(error))
+                self.sent += 1
+
+
+@contextmanager
+def busy(url: str, key: str) -> Iterator[BusyClients]:
+    """Keep a gateway busy for as long as the block lasts."""
+    clients = BusyClients(url, key)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        running = [pool.submit(clients.send) for _ in range(CLIENTS)]
+        try:
+            yield clients
+        finally:
+            clients.ended.set()
+    for client in running:
+        client.result()
