@@ -64,8 +64,8 @@ rotate: setup # replace the secret while everything runs
 test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and run the contract against it
 	$(TESTS)/pytest
 
-$(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app
-	$(TESTS)/pytest --app $*
+$(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app, without the gateway
+	$(TESTS)/pytest --app $* tests/apps tests/broken
 
 test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # the same for what people copy: folders by their READMEs, and pages
 	$(TESTS)/pytest --copies -m 'not stack and not bench' \
@@ -123,6 +123,7 @@ format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
 
 sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared/app and shared/apps.py
 	@$(TESTS)/python -m shared.sync
+	@$(TESTS)/python -m tests.bench.tables
 
 lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile $(LOCK) \

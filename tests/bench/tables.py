@@ -175,11 +175,8 @@ def filled(readme: str, results: Measurements) -> str:
     return readme
 
 
-def main() -> None:
-    """Keep the results of a whole run, with its chart, and put them into the README."""
-    parser = argparse.ArgumentParser(prog="make bench-readme", description=main.__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+def keep(folder: Path) -> None:
+    """Keep the results of a whole run, with its chart; ends with a message where they are not of a whole run."""
     try:
         results = Measurements.read(folder / FILE)
     except FileNotFoundError:
@@ -192,8 +189,17 @@ def main() -> None:
         )
     shutil.copy(folder / FILE, KEPT)
     shutil.copy(folder / CHART.name, CHART)
-    README.write_text(filled(README.read_text(), results))
     print(f"{README.name}, {KEPT.name} and {CHART.name} in tests/bench are those of this run. Commit them.")
+
+
+def main() -> None:
+    """Fill the README from the kept results; with a folder, keep the whole run that is there first, with its chart."""
+    parser = argparse.ArgumentParser(prog="make bench-readme", description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
+    folder = parser.parse_args().folder
+    if folder:
+        keep(folder)
+    README.write_text(filled(README.read_text(), Measurements.read(KEPT)))
 
 
 if __name__ == "__main__":

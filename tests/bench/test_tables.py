@@ -28,7 +28,7 @@ def readme() -> str:
 
 def test_readme_shows_what_is_kept(kept: Measurements, readme: str) -> None:
     """Its tables are those of the results, and its chart was drawn from them."""
-    assert tables.filled(readme, kept) == readme, "Run `make bench-readme`, and commit what it changes."
+    assert tables.filled(readme, kept) == readme, "Run `make sync`, and commit what it changes."
     assert f"]({tables.CHART.name})" in readme
     assert kept.digest() in tables.CHART.read_text()
 
