@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def spawn(command: list[str], folder: Path, environ: Mapping[str, str], out: Any, err: Any) -> subprocess.Popen[bytes]:
-    """Start a process, in a group of its own, that `end_all` ends if nobody does before."""
+    """Start a process in a group of its own; `end_all` ends it if nothing else does."""
     with spawning:
         if spawned is None:
             raise RuntimeError("No more processes are started: this is the end.")
@@ -99,7 +99,7 @@ class Service:
         self.environ["PORT"] = str(port)
 
     def instance(self) -> Instance:
-        """Return it as what the contract is run against."""
+        """Return the running service as an instance to check."""
         return Instance(self.address, self.log, self.process.pid, self.process, self.folder)
 
     def log(self) -> str:
@@ -130,7 +130,7 @@ class Service:
         self.stop()
 
     def _wait_until_ready(self) -> None:
-        """Wait until a request nobody else can make appears in this service's log: what answers is this process."""
+        """Wait until this service's log shows a request that nobody else can make: then this process answers."""
         probe = f"/ready-{secrets.token_hex(8)}"
         deadline = time.monotonic() + START_DEADLINE
         while probe not in self.log():
@@ -145,7 +145,7 @@ class Service:
                 time.sleep(0.1)
 
     def wait_for_log(self, text: str) -> None:
-        """Wait until the log has a text: a line can come later than the answer that it is about."""
+        """Wait until the log contains a text: a line may be written after its answer was sent."""
         deadline = time.monotonic() + LOG_DEADLINE
         while text not in self.log():
             assert time.monotonic() < deadline, f"{self.name} did not log {text!r}:\n{self.tail()}"
@@ -171,7 +171,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def end_all() -> None:
-    """End every process that was started, and let no other start."""
+    """End every process that was started, and start no more."""
     global spawned
     with spawning:
         ended, spawned = spawned, None

@@ -1,13 +1,18 @@
-"""The parts of the documents that are made from how the contract went for the five apps: `make report`."""
+"""The parts of the documents that `make report` makes: what a person sees first, and how the contract went."""
 
 import platform
+import re
 from pathlib import Path
 
-from shared.apps import APPS, ROOT
+from shared.apps import APPS, HOST, ROOT
 from shared.documents import with_part
+from tests.apps.running import SECRET
+from tests.commands import run
 from tests.contract.groups import CASES
-from tests.contract.report import Results, requirements_table, results_table
+from tests.contract.report import Results, requirements_table, results_line, results_table
+from tests.processes import Service
 
+README, CONTRACT = ROOT / "README.md", ROOT / "tests" / "contract" / "README.md"
 VERSIONS = {name: {**app.packages(), "Python": platform.python_version()} for name, app in APPS.items()}
 
 
@@ -16,10 +21,28 @@ def is_whole(results: Results) -> bool:
     return all(len(results.get(app, ())) == len(CASES) for app in APPS)
 
 
-def documents(results: Results) -> dict[Path, str]:
-    """Return the documents with such parts, by path, with the parts made from whole results."""
-    readme, contract = ROOT / "README.md", ROOT / "tests" / "contract" / "README.md"
+def with_results(results: Results) -> dict[Path, str]:
+    """Return the documents that show how the contract went, by path, with their parts made from whole results."""
+    contract = with_part(CONTRACT.read_text(), "requirements", requirements_table())
     return {
-        readme: with_part(readme.read_text(), "results", results_table(results)),
-        contract: with_part(contract.read_text(), "contract", requirements_table()),
+        README: with_part(README.read_text(), "results", results_line(results)),
+        CONTRACT: with_part(contract, "results", results_table(results)),
     }
+
+
+def quick_start(folder: Path) -> str:
+    """Return the requests that `make run-falcon` prints, in Markdown, and their answers without the header fields."""
+    app = APPS["falcon"]
+    (log := folder / "log").touch()
+    command = [str(ROOT / "shared" / "run.sh"), app.name, str(app.port), *app.command]
+    with Service(app.name, command, ROOT, {"SHARED_SECRET": SECRET}, log) as service:
+        requests = re.findall(r"curl .+", service.log())
+        answers = [run(request, folder).splitlines() for request in requests]
+    shown = [f"{request}\n# {answer[0]}, {answer[-1]}" for request, answer in zip(requests, answers, strict=True)]
+    text = "\n".join(shown).replace(service.url, f"http://{HOST}:{app.port}").replace(SECRET, "...")
+    return f"```sh\n{text}\n```"
+
+
+def with_answers(answers: str) -> str:
+    """Return the README of the repository with the requests and answers of the quick start."""
+    return with_part(README.read_text(), "answers", answers)

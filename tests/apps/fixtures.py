@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.apps import APPS
-from tests.apps.documents import VERSIONS, documents, is_whole
+from tests.apps.documents import README, VERSIONS, is_whole, quick_start, with_answers, with_results
 from tests.apps.running import PREVIOUS, SECRET, build, set_up
 from tests.contract.case import Exchange
 from tests.contract.report import Results, write_report
@@ -37,8 +37,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if folder:
         write_report(folder, results, VERSIONS)
         if is_whole(results):
-            for path, text in documents(results).items():
+            for path, text in with_results(results).items():
                 path.write_text(text)
+            README.write_text(with_answers(quick_start(folder)))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from shared import new, sync
 from shared.apps import APPS, HOST, PORT, ROOT
 from shared.documents import sections
+from tests.apps.documents import README, quick_start, with_answers
 
 MADE = sync.made()
 
@@ -106,3 +107,9 @@ def test_links_resolve() -> None:
             if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
                 broken.append(f"{path}: {link}")
     assert not broken, "these links lead nowhere:\n" + "\n".join(broken)
+
+
+@pytest.mark.parametrize("app", ["falcon"])
+def test_quick_start(app: str, tmp_path: Path) -> None:
+    """The README shows what the requests that `make run` prints are answered."""
+    assert with_answers(quick_start(tmp_path)) == README.read_text(), "Run `make report`, and commit README.md."

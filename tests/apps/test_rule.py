@@ -35,7 +35,7 @@ def as_bytes(value: str) -> bytes:
 
 
 def expected(current: str, previous: str, values: list[bytes]) -> Denial | None:
-    """Return what the table of the contract says."""
+    """Return the decision of the contract's table."""
     accepted = {as_bytes(current), as_bytes(previous)} - {b""}
     if not as_bytes(current):
         return NOT_CONFIGURED
@@ -116,7 +116,7 @@ def test_denials() -> None:
 
 
 def test_every_accepted_secret_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In constant time, with whatever was presented second, and none left out after a match."""
+    """In constant time, with the presented value as the second argument, and without stopping at a match."""
     calls = []
 
     def spy(left: bytes, right: bytes) -> bool:
@@ -144,7 +144,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_a_changed_file_takes_effect_within_a_second(tmp_path: Path, clock: Callable[[float], None]) -> None:
-    """It is looked at again after one second, not before."""
+    """It is read again after one second, not before."""
     file = tmp_path / "secret"
     file.write_text("old\n")
     rule = SharedSecret({"SHARED_SECRET_FILE": str(file)})
@@ -161,7 +161,7 @@ def test_a_changed_file_takes_effect_within_a_second(tmp_path: Path, clock: Call
 
 
 def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[float], None]) -> None:
-    """While one thread looks, others wait for what it finds: between two requests hours can have gone by."""
+    """While one thread reads the file, others wait for the result: what they know may be hours old."""
     file = tmp_path / "secret"
     file.write_text("old")
     looking, go_on = threading.Event(), threading.Event()
@@ -197,7 +197,7 @@ def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[flo
 def test_a_request_asks_the_system_for_nothing_but_the_time(
     sent: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until files are looked at again, no other function of Python's or of C's is called than these."""
+    """Until the next look at the files, only these functions of Python and of C are called."""
     (file := tmp_path / "current").write_text("the-secret")
     rule = SharedSecret({"SHARED_SECRET_FILE": str(file), "SHARED_SECRET_PREVIOUS": "the-one-before"})
     monkeypatch.setattr(rule, "_next_look", float("inf"))
@@ -218,7 +218,7 @@ def test_a_request_asks_the_system_for_nothing_but_the_time(
 
 
 def test_the_current_secret_is_read_before_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who rotates writes the previous one first: read the other way round, a look in between would lose the old one."""
+    """A rotation writes the previous secret first: read in the other order, the old one could be lost."""
     read: list[str] = []
 
     class Environ(dict[str, str]):
@@ -233,7 +233,7 @@ def test_the_current_secret_is_read_before_the_previous_one(monkeypatch: pytest.
 def test_the_log_names_the_variables_once_and_no_secret(
     tmp_path: Path, clock: Callable[[float], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When it is first noticed, and again when it comes back; never a secret, or a path that may be one by mistake."""
+    """Once each time that the secret goes missing; never a secret, or a path that may be one by mistake."""
     file = tmp_path / "path-that-may-be-a-secret"
     environ: Mapping[str, str] = {"SHARED_SECRET_FILE": str(file), "SHARED_SECRET_PREVIOUS": "previous-secret"}
 

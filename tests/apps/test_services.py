@@ -72,7 +72,7 @@ def test_access_log(service: Service) -> None:
 @pytest.mark.parametrize("state", ["configured"])
 @pytest.mark.parametrize("path", [b"/%ff", b"/%E2%82%AC", b"/caf\xc3\xa9", b"/%0d%0a"])
 def test_access_log_of_an_odd_path(path: bytes, service: Service) -> None:
-    """It has its line, in ASCII, and no traceback."""
+    """It is logged on one line, in ASCII, and without a traceback."""
     mark = secrets.token_hex(8).encode()
     with suppress(*NO_ANSWER):  # a server may refuse it
         exchange(service.address, b"GET " + path + mark + b" HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
@@ -84,7 +84,7 @@ def test_access_log_of_an_odd_path(path: bytes, service: Service) -> None:
 
 @pytest.mark.parametrize("state", ["configured", "rotation"])
 def test_leaves_no_files(service: Service) -> None:
-    """Nothing appears in the home directory of who runs it."""
+    """Nothing is written to the home directory."""
     assert status(service, SECRET) == 200
     assert list(service.home.iterdir()) == []
 
@@ -156,6 +156,6 @@ class TestHttpsRedirect:
     @pytest.mark.parametrize("state", ["redirect"])
     @pytest.mark.parametrize("host", [b"[", b"a:99999", b"a:b", b"", b"\xe9", b"a b", b"u@h:80"])
     def test_odd_host(self, service: Service, host: bytes) -> None:
-        """Whatever Host says, it does not fail."""
+        """No Host field makes it fail."""
         got = exchange(service.address, b"GET /protected HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
         assert 300 <= got.status < 500

@@ -86,7 +86,7 @@ class CarefulService:
         return (request.method, request.path) == ("GET", self.open)
 
     def values(self, request: Request) -> list[bytes]:
-        """Return what is presented."""
+        """Return the values presented as the secret."""
         return request.all(self.header)
 
     def fits(self, secret: bytes, value: bytes) -> bool:
@@ -125,7 +125,7 @@ class CarefulService:
     # What is answered
 
     def form(self, error: Refused) -> tuple[dict[str, str], bytes]:
-        """Return header fields and body of what is refused."""
+        """Return the header fields and the body of a refusal."""
         fields = {"Content-Type": "application/json", **error.fields}
         if error.status in (401, 500):
             fields["Cache-Control"] = "no-store"
@@ -170,7 +170,7 @@ class CarefulService:
         return request
 
     def frame(self, request: Request) -> None:
-        """Refuse a request with a host too many or too few, or with no clear length."""
+        """Refuse a request without exactly one Host, or without a clear length."""
         lengths, chunked = request.all(b"content-length"), request.all(b"transfer-encoding")
         if len(request.all(b"host")) != 1 and request.version == "HTTP/1.1":
             raise Refused(400)
@@ -178,7 +178,7 @@ class CarefulService:
             raise Refused(400)
 
     async def read_body(self, request: Request, reader: asyncio.StreamReader) -> None:
-        """Read the body that comes before the check: none; a connection with a body to come is ended."""
+        """Read nothing of the body before the check; a connection on which a body would follow is closed."""
 
     def stays(self, request: Request) -> bool:
         """Return whether the connection is for more than this request."""

@@ -16,7 +16,7 @@ from tests.broken.table import BROKEN
 
 @contextmanager
 def served(service: CarefulService) -> Iterator[int]:
-    """Serve in this process, on a thread with an event loop, and give the port."""
+    """Serve in this process, on a thread with an event loop, and yield the port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)  # so that an interrupt ends everything
     thread.start()
@@ -64,7 +64,7 @@ def work(service: CarefulService, listener: socket.socket) -> int:
 
 
 def ended() -> set[int]:
-    """Return the workers that have ended since this was last asked."""
+    """Return the workers that have ended since the last call."""
     found = set()
     with suppress(ChildProcessError):
         while worker := os.waitpid(-1, os.WNOHANG)[0]:

@@ -75,7 +75,7 @@ def outcomes(output: str) -> dict[str, str]:
 
 
 def test_a_service_that_is_right(running: ExitStack, run_check: RunCheck) -> None:
-    """Status 0; what a URL does not show is named, and is not counted as passed."""
+    """Status 0; cases that a URL cannot show are named, and do not count as passed."""
     status, output = run_check("--url", url(running, CarefulService({"SHARED_SECRET": SECRET})))
     assert status == 0, output
     went = outcomes(output)
@@ -129,7 +129,7 @@ def test_other_names(running: ExitStack, run_check: RunCheck) -> None:
 
 
 def test_no_open_path(running: ExitStack, run_check: RunCheck) -> None:
-    """What is about the open path is not checked then."""
+    """Cases about the open path are then not checked."""
     status, output = run_check("--url", url(running, NothingOpen({"SHARED_SECRET": SECRET})), "--open", "")
     assert status == 0, output
     assert outcomes(output)["open/alone"] == "--"
@@ -144,7 +144,7 @@ class Silent(CarefulService):
 
 
 def test_a_service_that_is_silent(running: ExitStack, run_check: RunCheck, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not asked everything, and what it is not asked is not passed."""
+    """It is not sent every case, and those that are not sent do not count as passed."""
     monkeypatch.setattr(check, "DEADLINE", 0.2)
     status, output = run_check("--url", url(running, Silent({"SHARED_SECRET": SECRET})))
     assert status == 1
@@ -154,7 +154,7 @@ def test_a_service_that_is_silent(running: ExitStack, run_check: RunCheck, monke
 
 @pytest.mark.parametrize("secret", ["abc\udce9def-1234", "$(x) \\ ünï, <b>"])
 def test_any_secret(secret: str, running: ExitStack, run_check: RunCheck) -> None:
-    """Also one that is not UTF-8 in the environment, and one that a shell or a pattern would take for something."""
+    """Also one that is not UTF-8 in the environment, and one with characters special to a shell or a pattern."""
     status, output = run_check("--url", url(running, CarefulService({"SHARED_SECRET": secret})), secret=secret)
     assert status == 0, output
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 at the level of bytes, for what no HTTP client would send."""
+"""HTTP/1.1 as bytes, for requests that no HTTP client would send."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ class Address(NamedTuple):
     tls: bool = False
 
     def __str__(self) -> str:
-        """Return it as a Host field has it (RFC 9110 section 7.2)."""
+        """Return it in the form of a Host field (RFC 9110 section 7.2)."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def connect(self, deadline: float = DEADLINE) -> socket.socket:
@@ -68,7 +68,7 @@ def request(
 
 
 def send(connection: socket.socket, sent: bytes) -> None:
-    """Send bytes until something comes back: who refuses early ends the connection, and the answer with it."""
+    """Send bytes until an answer begins: a service that refuses early may close the connection and lose the answer."""
     rest = memoryview(sent)
     readable = 0 if isinstance(connection, ssl.SSLSocket) else select.POLLIN  # TLS has more to read than answers
     ready = select.poll()

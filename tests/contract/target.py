@@ -1,4 +1,4 @@
-"""What the contract is run against: a service, its running instances, and as much of each as can be had."""
+"""A service to check: its running instances, and as much of each as can be reached."""
 
 import os
 import re
@@ -78,17 +78,17 @@ class Target:
         return self.instances[state]
 
     def logs(self) -> str:
-        """Return all that the instances which were asked anything have logged."""
+        """Return the logs of all instances that were started."""
         return "\n".join(instance.log() for instance in self.instances.values() if instance.log)
 
     def ask(self, state: str, sent: bytes) -> Response | str:
-        """Return what an instance answers to a request, or why there is no answer; it is asked once and kept."""
+        """Return an instance's answer to a request, or why there is none; it is sent once, and the answer kept."""
         if (state, sent) not in self.answers:
             self.answers[state, sent] = self.send(state, sent)
         return self.answers[state, sent]
 
     def send(self, state: str, sent: bytes, patience: float = DEADLINE) -> Response | str:
-        """Return what an instance answers to a request now, in as many seconds, or why there is no answer."""
+        """Send a request now, and return the answer, or why there is none within `patience` seconds."""
         address = self.instance(state).address
         try:
             return exchange(address, self.fill(sent, address), min(patience, self.deadline))
@@ -96,7 +96,7 @@ class Target:
             return f"no answer: {error!r}"
 
     def fill(self, sent: bytes, address: Address) -> bytes:
-        """Put this target's names and secrets into what a case sends."""
+        """Return what a case sends, with this target's names and secrets in it."""
         if self.open is None and b"<open" in sent:
             raise NotCheckedError("It needs an open path.")
         if b"<secret in other letter case>" in sent and self.secret.swapcase() == self.secret:
@@ -119,12 +119,12 @@ class Target:
         return fill(sent, values | self.names())
 
     def names(self) -> dict[str, str]:
-        """Return what stands for the names that differ from one service to another."""
+        """Return the values of the placeholders for this service's names."""
         return names(self.header, self.protected, self.open or "")
 
 
 def names(header: str = HEADER, protected: str = "/protected", path: str = "/healthz") -> dict[str, str]:
-    """Return what stands for the names that differ from one service to another; `path` is the open one."""
+    """Return the values of the placeholders for a service's names; `path` is the open path."""
     first, dash, rest = header.partition("-")
     return {
         "header": header,
@@ -138,7 +138,7 @@ def names(header: str = HEADER, protected: str = "/protected", path: str = "/hea
 
 
 def fill(sent: bytes, values: Mapping[str, str]) -> bytes:
-    """Put values for the placeholders that there are values for."""
+    """Replace the placeholders that have a value; others stay as they are."""
 
     def value(found: re.Match[bytes]) -> bytes:
         name = found[1].decode()
