@@ -39,7 +39,7 @@ def make_new(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=folder / "main",
-        env={**ENVIRON, "FROM": "", "TO": ""},
+        env={**ENVIRON, "FROM": "", "TO": "", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=DEADLINE,
