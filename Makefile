@@ -3,6 +3,7 @@
 PYTHON ?= python3
 APPS := $(shell $(PYTHON) -m shared.apps)
 BUILD := build
+DOCS_PORT := 8010
 
 # Every environment is a folder of .venv: one for each app, for the tests and for the site, one for uv where it is not installed.
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
@@ -16,7 +17,7 @@ field = $(shell $(PYTHON) -m shared.apps $1 $2)
 option = $(if $(filter undefined,$(origin $1)),,--$2 '$($1)')
 
 ifeq ($(APPS),)
-$(error This needs Python 3.11 or newer, and there is no $(PYTHON). Name another: make PYTHON=python3.13 ...)
+$(error $(PYTHON) -m shared.apps does not print the apps. Is there a $(PYTHON)? Name another: make PYTHON=python3.13 ...)
 endif
 
 .DELETE_ON_ERROR:
@@ -65,7 +66,7 @@ test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and ru
 	$(TESTS)/pytest
 
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app, without the gateway
-	$(TESTS)/pytest --app $* tests/apps tests/broken
+	$(TESTS)/pytest --app $* tests/apps tests/broken tests/bench
 
 test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # the same for what people copy: folders by their READMEs, and pages
 	$(TESTS)/pytest --copies -m 'not stack and not bench' \
@@ -104,8 +105,8 @@ docs-site: .venv/docs/$(INSTALLED) | $(BUILD)/docs
 	@.venv/docs/bin/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir shared/docs \
 		--doctree-dir $(BUILD)/doctrees $(BUILD)/docs $(BUILD)/site
 
-docs-serve: docs-site # serve the pages as a site on this machine: PORT=8006
-	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),8006)
+docs-serve: docs-site # serve the pages as a site on this machine, at DOCS_PORT or PORT=
+	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),$(DOCS_PORT))
 
 ## Maintain
 lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
@@ -121,7 +122,7 @@ format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
 	$(TESTS)/ruff format
 	$(TESTS)/ruff check --fix
 
-sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared/app and shared/apps.py
+sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared/app and shared/apps.py, and the tables of the bench
 	@$(TESTS)/python -m shared.sync
 	@$(TESTS)/python -m tests.bench.tables
 

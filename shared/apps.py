@@ -36,23 +36,24 @@ class App(NamedTuple):
 
     def packages(self) -> "dict[str, str]":
         """Return the pinned versions of what its pyproject.toml depends on, by the names that stand there."""
-        named = re.findall(
-            r'^    "([\w.-]+(?:\[[\w,-]+\])?)', (self.folder / "pyproject.toml").read_text(), re.MULTILINE
-        )
+        import tomllib  # which a Python that is too old for the apps does not have
+
+        dependencies = tomllib.loads((self.folder / "pyproject.toml").read_text())["project"]["dependencies"]
+        named = [re.split(r"[<>=!~; ]", dependency)[0] for dependency in dependencies]
         pins = re.findall(r"^([\w.-]+)==([^\s;]+)", (self.folder / "requirements.txt").read_text(), re.MULTILINE)
         return {name: dict(pins)[name.partition("[")[0]] for name in named}
 
 
-GEVENT, ASGI = "gunicorn", "gunicorn --worker-class asgi"
+GUNICORN, GUNICORN_ASGI = "gunicorn", "gunicorn --worker-class asgi"
 APPS = {
     app.name: app
     for app in (
-        App("falcon", "Falcon", 8001, "WSGI", "gunicorn, gevent", GEVENT, "middleware, `process_request`"),
-        App("fastapi", "FastAPI", 8002, "ASGI", "gunicorn, asgi and uvloop", ASGI, "ASGI middleware"),
-        App("cherrypy", "CherryPy", 8003, "WSGI", "gunicorn, gevent", GEVENT, "request class"),
-        App("pyramid", "Pyramid", 8004, "WSGI", "gunicorn, gevent", GEVENT, "tween"),
+        App("falcon", "Falcon", 8001, "WSGI", "gunicorn, gevent", GUNICORN, "middleware, `process_request`"),
+        App("fastapi", "FastAPI", 8002, "ASGI", "gunicorn, asgi and uvloop", GUNICORN_ASGI, "ASGI middleware"),
+        App("cherrypy", "CherryPy", 8003, "WSGI", "gunicorn, gevent", GUNICORN, "request class"),
+        App("pyramid", "Pyramid", 8004, "WSGI", "gunicorn, gevent", GUNICORN, "tween"),
         App(
-            "litestar", "Litestar", 8005, "ASGI", "gunicorn, asgi and uvloop", ASGI,
+            "litestar", "Litestar", 8005, "ASGI", "gunicorn, asgi and uvloop", GUNICORN_ASGI,
             "ASGI middleware around the whole app",
         ),
     )

@@ -1,4 +1,4 @@
-"""Options, signals and the order of the tests; fixtures are in the rooms that they are about."""
+"""Options, signals, the order of the tests, and what runs cases; other fixtures are in their rooms."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""What the selected tests are about, for whatever is started ahead of the tests that need it."""
+"""The parameters of the selected tests, for what is started ahead of the tests that need it."""
 
 from collections.abc import Iterable, Mapping
 

@@ -12,7 +12,7 @@ def main(folder: Path, port: str) -> None:
     try:
         server = ThreadingHTTPServer(("127.0.0.1", int(port)), handler)
     except (OSError, OverflowError, ValueError) as error:
-        sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error}. Choose another port: make docs-serve PORT=8007")
+        sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error}. Choose another port: make docs-serve PORT=8011")
     print(f"The site is at http://127.0.0.1:{port}; Ctrl-C stops it.", flush=True)
     try:
         server.serve_forever()

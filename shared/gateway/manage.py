@@ -212,9 +212,14 @@ def rotate() -> None:
     print("The origins accept only the new secret.")
 
 
+def find_haproxy() -> str | None:
+    """Return the path of haproxy, also where only administrators have it on PATH."""
+    return shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+
+
 def serve(origins: list[str]) -> None:
     """Replace this process by the gateway, in front of origins on this machine; each is `name=port`."""
-    haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    haproxy = find_haproxy()
     if not haproxy:
         sys.exit("haproxy is not installed. Run `apt install haproxy` or `brew install haproxy`, or use `make up`.")
     if local():

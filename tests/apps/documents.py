@@ -13,7 +13,11 @@ from tests.contract.report import Results, requirements_table, results_line, res
 from tests.processes import Service
 
 README, CONTRACT = ROOT / "README.md", ROOT / "tests" / "contract" / "README.md"
-VERSIONS = {name: {**app.packages(), "Python": platform.python_version()} for name, app in APPS.items()}
+
+
+def versions() -> dict[str, dict[str, str]]:
+    """Return the pinned versions of what each app depends on, and that of Python."""
+    return {name: {**app.packages(), "Python": platform.python_version()} for name, app in APPS.items()}
 
 
 def is_whole(results: Results) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.apps import APPS
-from tests.apps.documents import README, VERSIONS, is_whole, quick_start, with_answers, with_results
+from tests.apps.documents import README, is_whole, quick_start, versions, with_answers, with_results
 from tests.apps.running import PREVIOUS, SECRET, build, set_up
 from tests.contract.case import Exchange
 from tests.contract.report import Results, write_report
@@ -35,7 +35,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report where one was asked for, and the documents if every case was run."""
     folder, results = session.config.getoption("--report"), session.config.stash[RESULTS]
     if folder:
-        write_report(folder, results, VERSIONS)
+        write_report(folder, results, versions())
         if is_whole(results):
             for path, text in with_results(results).items():
                 path.write_text(text)
@@ -51,7 +51,8 @@ def results(request: pytest.FixtureRequest) -> Results:
 @pytest.fixture(scope="session")
 def starters(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Give the folder of each app's copy, outside the repository, with what its README says to install; or none."""
-    if not request.config.getoption("--copies"):
+    marked = any(item.get_closest_marker("copies") for item in request.session.items)
+    if not (marked or request.config.getoption("--copies")):
         return {}
     folder = tmp_path_factory.mktemp("starters")
     apps = [str(app) for app in values(request.session.items, "app")]

@@ -31,7 +31,7 @@ def build(app: str, state: str, starter: Path | None, folder: Path) -> Service:
     if state in FAULTS or "SHARED_SECRET_PREVIOUS_FILE" in OWN_STATES[state]:
         home = Path(shutil.copytree(home, folder / app, ignore=shutil.ignore_patterns(".venv")))
         code = home / "app.py"
-        code.write_text(with_fault(APPS[app], code.read_text(), state))
+        code.write_text(with_fault(code.read_text(), state))
     programs = starter and starter / ".venv" / "bin"
     command = APPS[app].command
     return Service(app, command, home, environ(OWN_STATES[state], SECRET, PREVIOUS), log, programs)

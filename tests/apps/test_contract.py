@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from shared.apps import APPS
-from tests.apps.documents import VERSIONS, is_whole, with_results
+from tests.apps.documents import is_whole, versions, with_results
 from tests.apps.known import BASELINE, KNOWN, known_status
 from tests.apps.running import SECRET
 from tests.background import RunCase
@@ -56,6 +56,6 @@ def test_documents_show_the_contract_and_what_was_measured(results: Results) -> 
     """Their tables are what `make report` would write."""
     if not is_whole(results):
         pytest.skip("the tables are about all cases on all apps, and not all were run")
-    assert SECRET not in json.dumps(as_data(results, VERSIONS))
+    assert SECRET not in json.dumps(as_data(results, versions()))
     for path, text in with_results(results).items():
         assert path.read_text() == text, f"Run `make report`, and commit {path.name}."

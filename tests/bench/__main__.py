@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from tests.bench import charts
 from tests.bench.measure import CORES
-from tests.bench.parts import PARTS
+from tests.bench.parts import MODULES
 from tests.bench.results import FILE, Measurements
 from tests.bench.run import FULL, QUICK, Bench, machine
 from tests.bench.variants import BenchError
@@ -31,13 +31,13 @@ COLUMNS = (
 
 def options() -> argparse.Namespace:
     """Return what the command line asks for; one that makes no sense ends the program."""
-    names = " ".join(PARTS)
+    names = " ".join(MODULES)
     parser = argparse.ArgumentParser(prog="make bench", usage=f"make bench [QUICK=1] [PARTS='{names}']")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--parts", type=str.split, default=list(PARTS))
+    parser.add_argument("--parts", type=str.split, default=list(MODULES))
     chosen = parser.parse_args()
-    unknown = " ".join(part for part in chosen.parts if part not in PARTS)
+    unknown = " ".join(part for part in chosen.parts if part not in MODULES)
     if unknown or not chosen.parts:
         parser.error(f"PARTS is a choice of {names}, not {unknown or 'empty'}")
     return chosen
@@ -60,7 +60,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     scale = QUICK if chosen.quick else FULL
-    parts = [PARTS[name] for name in chosen.parts]
+    parts = [MODULES[name] for name in chosen.parts]
     results = Measurements(datetime.now(UTC).isoformat(timespec="seconds"), scale, machine())
     chosen.output.mkdir(parents=True, exist_ok=True)
     file = chosen.output / FILE

@@ -16,9 +16,8 @@ from shared.apps import APPS, ROOT
 from tests.apps.running import SECRET
 from tests.bench import charts, tables, time_rule
 from tests.bench.measure import Load, Started
-from tests.bench.parts import PARTS, growth
-from tests.bench.results import FILE, Kind, Measurements, Speed, Spread, Via
-from tests.bench.results import PARTS as FIELDS
+from tests.bench.parts import MODULES, growth
+from tests.bench.results import FILE, PARTS, Kind, Measurements, Speed, Spread, Via
 from tests.bench.run import PROGRAMS
 from tests.bench.variants import PASTED, WITHOUT, BenchError, copy, servers
 from tests.commands import ENVIRON
@@ -244,5 +243,5 @@ def test_a_wrong_answer_is_an_error(tmp_path: Path) -> None:
 
 def test_every_part_is_kept_and_drawn() -> None:
     """A new part has its chart, and the README needs its results."""
-    assert tuple(PARTS) == FIELDS
-    assert charts.CHARTS.keys() == PARTS.keys()
+    assert tuple(MODULES) == PARTS
+    assert charts.CHARTS.keys() == MODULES.keys()

@@ -10,7 +10,7 @@ import pytest
 from shared.apps import APPS, ROOT
 from tests.bench import tables
 from tests.bench.results import PARTS, Measurements, Spread, from_json
-from tests.bench.variants import SERVERS, Server
+from tests.bench.variants import PASTED, SERVERS, WITHOUT, Server
 from tests.contract.groups import CASES
 
 
@@ -34,7 +34,7 @@ def test_readme_shows_what_is_kept(kept: Measurements, readme: str) -> None:
 
 
 def test_what_is_kept_is_whole(kept: Measurements) -> None:
-    """It is of a whole run: every part and every group, the same apps in each part, each app on all of its servers."""
+    """It is of a whole run: every part and group, the same apps in each, on all their servers; newer ones may lack."""
     assert kept.finished() == list(PARTS)
     assert set(kept.scale.groups) == {case.group for case in CASES}
     apps = {row.app for row in kept.servers}
@@ -145,3 +145,8 @@ def test_the_bench_has_the_versions_of_the_apps(app: str) -> None:
     """What is measured is what is shipped."""
     of_app, of_bench = APPS[app].packages(), pins("tests/bench/requirements.txt")
     assert {name: of_bench[name.partition("[")[0]] for name in of_app} == of_app, "Run `make lock`."
+
+
+def test_every_app_has_its_variants() -> None:
+    """Without the check, and with the pasted one."""
+    assert WITHOUT.keys() == PASTED.keys() == APPS.keys()

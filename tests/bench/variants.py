@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.apps import APPS
+from shared.apps import APPS, GUNICORN, GUNICORN_ASGI
 from tests.apps.faults import with_fault
 
 Edits = Mapping[str, Sequence[tuple[str, str]]]  # by the name of a file: what stands there, and what replaces it
@@ -99,13 +99,13 @@ class Server:
 
 WSGI, ASGI = "WSGI", "ASGI"
 SERVERS = [
-    Server(WSGI, "gunicorn, gevent", "gunicorn"),
+    Server(WSGI, "gunicorn, gevent", GUNICORN),
     Server(WSGI, "gunicorn, threads", "gunicorn --worker-class gthread --threads 8"),
     Server(WSGI, "granian", f"{GRANIAN} wsgi app:app", "--access-log"),
     Server(WSGI, "hypercorn", f"{HYPERCORN} wsgi:app:app", "--access-logfile -"),
     Server(WSGI, "waitress", f"waitress-serve {ADDRESS} --threads 8 app:app"),
     Server(WSGI, "CherryPy's own", "python -m cheroot --bind $HOST:$PORT --threads 8 app:app"),
-    Server(ASGI, "gunicorn, asgi", "gunicorn --worker-class asgi"),
+    Server(ASGI, "gunicorn, asgi", GUNICORN_ASGI),
     Server(ASGI, "uvicorn, h11", f"{UVICORN} h11 app:app", no_access_log="--no-access-log"),
     Server(ASGI, "uvicorn, httptools", f"{UVICORN} httptools app:app", no_access_log="--no-access-log"),
     Server(ASGI, "granian", f"{GRANIAN} asgi app:app", "--access-log"),
@@ -135,5 +135,5 @@ def copy(app: str, folder: Path, *, edits: Edits, quiet: bool = False, state: st
             text = text.replace(old, new)
         (home / name).write_text(text)
     code = home / "app.py"
-    code.write_text(with_fault(APPS[app], code.read_text(), state))
+    code.write_text(with_fault(code.read_text(), state))
     return home

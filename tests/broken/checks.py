@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.broken.service import HEADER, CarefulService, Refused, Request
+from tests.contract.target import Target
 
 
 class ChecksTheOpenPath(CarefulService):
@@ -14,17 +15,17 @@ class ChecksTheOpenPath(CarefulService):
         return super().is_open(request) and not request.all(HEADER)
 
 
-class NeedsASecretToBeWell(CarefulService):
+class OpenPathNeedsASecret(CarefulService):
     def is_open(self, request: Request) -> bool:
         return bool(self.accepted()) and super().is_open(request)
 
 
-class ClosedDoor(CarefulService):
+class NothingIsOpen(CarefulService):
     def is_open(self, request: Request) -> bool:
         return False
 
 
-class UnwellInOtherWords(CarefulService):
+class OtherBodies(CarefulService):
     def route(self, request: Request) -> dict[str, str]:
         return {"ok": "yes"}
 
@@ -102,7 +103,7 @@ class LossyText(CarefulService):
 
 class RemembersTheOldSecret(CarefulService):
     def accepted(self) -> list[bytes]:
-        return [*super().accepted(), b"the-secret-before"]
+        return [*super().accepted(), Target.previous.encode()]
 
 
 class ForgetsTheOldSecret(CarefulService):

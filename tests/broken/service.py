@@ -18,13 +18,12 @@ HEADER = Target.header.lower().encode()
 
 @dataclass
 class Request:
-    """A request: its line, the header fields in their order with names in lower case, its length, and its body."""
+    """A request: its line, the header fields in their order with names in lower case."""
 
     method: str
     target: str
     version: str
     fields: list[tuple[bytes, bytes]]
-    body: bytes = b""
 
     @property
     def path(self) -> str:
@@ -45,7 +44,7 @@ class Refused(Exception):  # noqa: N818 - an answer rather than an error
 
     def __init__(self, status: int, message: str = "Bad request", **fields: str) -> None:
         super().__init__(message)
-        self.status, self.message, self.fields = status, message, fields
+        self.status, self.fields = status, fields
 
 
 class CarefulService:
@@ -108,9 +107,6 @@ class CarefulService:
 
     def before(self, request: Request) -> None:
         """Do what comes before the check: nothing."""
-
-    def after(self, request: Request) -> None:
-        """Do what comes after it: nothing."""
 
     def route(self, request: Request) -> dict[str, str]:
         """Answer an accepted request."""
@@ -190,7 +186,6 @@ class CarefulService:
         self.before(request)
         if not self.is_open(request):
             self.check(request)
-        self.after(request)
         answer = self.route(request)
         if self.slow and request.path == "/protected":
             self.write("in flight")

@@ -23,6 +23,7 @@ from tests.broken.makers import (
     without,
 )
 from tests.broken.service import HEADER, CarefulService, Request
+from tests.contract.groups.deny import METHODS, RARE_METHODS
 from tests.contract.target import UNCONFIGURED, Target
 
 
@@ -67,7 +68,7 @@ UNCONFIGURED_DEFECTS: dict[str, type[CarefulService]] = {
     "file-missing": checks.FallsBackToTheVariable,
     "previous-only": checks.PreviousIsEnough,
 }  # for every other state: checks.DoesNotStrip
-METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO", "get")
+ALL_METHODS = (*METHODS, *RARE_METHODS, "CONNECT")
 DOCS = ("docs", "redoc", "openapi", "schema", "schema-openapi")
 Prefix = opens(lambda path: path.startswith("/healthz"))
 Normal = opens(lambda path: posixpath.normpath(unquote(path)) == "/healthz")
@@ -82,9 +83,8 @@ AnyValue = compares(lambda secret, value: True)
 CountsFields = fails_at(lambda request: len(request.fields) > 100)
 Endless = limited(1_000_000_000)
 
-# For the name of every case, the service that was made to fail it.
 BROKEN: dict[str, type[CarefulService]] = {
-    "open/alone": checks.ClosedDoor,
+    "open/alone": checks.NothingIsOpen,
     "open/wrong-secret": checks.ChecksTheOpenPath,
     "open/query": checks.LooksAtTheWholeTarget,
     "open/odd-query": fails_at(lambda request: "self=" in request.target),
@@ -92,8 +92,8 @@ BROKEN: dict[str, type[CarefulService]] = {
     "open/absolute-form": fails_at(lambda request: "://" in request.target),
     "open/unknown-charset": DecodesWords,
     "open/virtual-root": DecodesRoots,
-    "open/body": checks.UnwellInOtherWords,
-    **{f"config/{state}-open": checks.NeedsASecretToBeWell for state in UNCONFIGURED},
+    "open/body": checks.OtherBodies,
+    **{f"config/{state}-open": checks.OpenPathNeedsASecret for state in UNCONFIGURED},
     **{
         f"config/{state}-{sent}": UNCONFIGURED_DEFECTS.get(state, checks.DoesNotStrip)
         for state in UNCONFIGURED
@@ -112,7 +112,7 @@ BROKEN: dict[str, type[CarefulService]] = {
     "auth/right-and-query": checks.LooksAtTheWholeTarget,
     "auth/right-and-odd-query": fails_at(lambda request: "self=" in request.target),
     "auth/right-HTTP-1.0": servers.RefusesOldHttp,
-    "auth/right-body": checks.UnwellInOtherWords,
+    "auth/right-body": checks.OtherBodies,
     "auth/name-in-lower-case": servers.KnowsLetterCase,
     "auth/space-around": servers.KeepsSpace,
     "auth/missing": checks.AcceptsAMissingHeader,
@@ -134,8 +134,11 @@ BROKEN: dict[str, type[CarefulService]] = {
     "auth/in-trailer": servers.ReadsTrailers,
     "auth/in-trailer-of-post": both(servers.ReadsTrailers, checks.FindsEverything),
     "deny/HEAD-protected": accepts(lambda request: request.method == "HEAD"),
-    **{f"deny/{method}-protected": accepts(partial(has_method, method)) for method in METHODS},
-    **{f"deny/{method}-open": OpenToAllMethods for method in ("HEAD", *METHODS)},
+    **{
+        f"deny/{method}-protected": accepts(partial(has_method, method))
+        for method in (*METHODS, *RARE_METHODS, "CONNECT")
+    },
+    **{f"deny/{method}-open": OpenToAllMethods for method in ("HEAD", *ALL_METHODS)},
     **{f"deny/path-{name}": OpenDocs for name in DOCS},
     **{f"deny/path-{name}": checks.RoutesFirst for name in ("root", "unknown", "favicon")},
     "deny/path-not-utf-8": DecodesPaths,

@@ -146,7 +146,8 @@ def list_contract() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status; arguments that make no sense end it with status 2."""
-    parser = argparse.ArgumentParser(prog="make check", usage=USAGE, description=__doc__)
+    usage = USAGE if "MAKELEVEL" in os.environ else None
+    parser = argparse.ArgumentParser(prog="python -m contract", usage=usage, description=__doc__)
     parser.add_argument("--list", action="store_true", help="list the contract")
     parser.add_argument("--url", type=at, help="where the service listens")
     parser.add_argument("--unconfigured-url", type=at, help="where an instance without a secret listens")

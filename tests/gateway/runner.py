@@ -1,9 +1,7 @@
 """Run the gateway as `make gateway` does, in its own folder, with files that a test may have edited."""
 
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +15,13 @@ import psutil
 
 from shared.app.shared_secret import HEADER
 from shared.apps import APPS, ROOT
+from shared.gateway.manage import find_haproxy
 from tests.contract.http1 import DEADLINE, NO_ANSWER, Response, exchange, request
 from tests.contract.waiting import wait_until
 from tests.gateway.origin import RecordingOrigin
 from tests.processes import Service
 
-HAPROXY = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+HAPROXY = find_haproxy()
 FIELD = HEADER.encode()  # that carries the secret
 KEY = b"Authorization: Bearer <key>"
 

@@ -1,4 +1,4 @@
-"""The secret that the gateway sends, and its rotation; under load, with real origins, it is in test_system.py."""
+"""The secret that the gateway sends, and its rotation; test_system.py rotates under load, with real origins."""
 
 import signal
 import subprocess

@@ -47,7 +47,7 @@ REMOVED = {
         "forwarded",
     ),
     *(f"x-forwarded-{part}" for part in ("by", "for", "host", "port", "prefix", "proto", "protocol", "scheme")),
-    *("x-forwarded-server", "x-forwarded-ssl", "forwarded", "connection", "upgrade", "http2-settings", "trailer", "te"),
+    *("x-forwarded-server", "x-forwarded-ssl", "connection", "upgrade", "http2-settings", "trailer", "te"),
 }
 
 

@@ -2,4 +2,4 @@
 
 from tests.bench.parts import apps, growth, rule, servers, sizes
 
-PARTS = {part.name: part for part in (rule.PART, apps.PART, growth.PART, sizes.PART, servers.PART)}
+MODULES = {part.name: part for part in (rule.PART, apps.PART, growth.PART, sizes.PART, servers.PART)}

@@ -28,7 +28,7 @@ BEFORE = Requirement(
 EXACT = Requirement(
     "The open path is one method and one path, and no other spelling of them.",
     "ASVS 5.0 8.2.1; CWE-41, CWE-289",
-    "Compare method and path as they came with the one that is open; allow no prefixes, normalise nothing.",
+    "Compare method and path as they received with the one that is open; allow no prefixes, normalise nothing.",
 )
 SAME = replace(
     EXACT,
@@ -100,19 +100,21 @@ def statuses(target: Target, *sent: bytes) -> list[int]:
     """Return the status codes that come back for requests sent at once on one connection."""
     address = target.instance("configured").address
     try:
-        came = conversation(address, target.fill(b"".join(sent), address), target.deadline)
+        received = conversation(address, target.fill(b"".join(sent), address), target.deadline)
     except OSError:
         return []
-    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", came)]
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
 
 
 def pipelined(target: Target) -> Finding:
     """Send three requests at once, of which the second alone carries the secret."""
     without, right = request("<protected>", connection=KEPT), request("<protected>", RIGHT, connection=KEPT)
-    came = statuses(target, without, right, request("<protected>"))
-    problems = [] if came else ["there is no answer"]
-    problems += [f"request {n} has no secret, and is answered {s}" for n, s in enumerate(came, 1) if n != 2 and s < 400]
-    return Finding(problems, f"status codes: {came}")
+    received = statuses(target, without, right, request("<protected>"))
+    problems = [] if received else ["there is no answer"]
+    problems += [
+        f"request {n} has no secret, and is answered {s}" for n, s in enumerate(received, 1) if n != 2 and s < 400
+    ]
+    return Finding(problems, f"status codes: {received}")
 
 
 def body_is_no_request(target: Target) -> Finding:
@@ -120,11 +122,11 @@ def body_is_no_request(target: Target) -> Finding:
     body = target.fill(request("<protected>", RIGHT), target.instance("configured").address)
     length = f"Content-Length: {len(body)}".encode()
     refused = request("<protected>", length, method="POST", connection=KEPT, body=body)
-    came = statuses(target, refused, request("<protected>"))
-    problems = [] if came else ["there is no answer"]
-    if 200 in came:
+    received = statuses(target, refused, request("<protected>"))
+    problems = [] if received else ["there is no answer"]
+    if 200 in received:
         problems.append("the body is treated as a request")
-    return Finding(problems, f"status codes: {came}")
+    return Finding(problems, f"status codes: {received}")
 
 
 CASES: list[Case] = [
