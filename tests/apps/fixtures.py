@@ -1,5 +1,6 @@
 """The apps that run: each is started once in each state that a test needs, and ended with the session; their report."""
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,7 +40,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if is_whole(results):
             for path, text in with_results(results).items():
                 path.write_text(text)
-            README.write_text(with_answers(quick_start(folder)))
+            with tempfile.TemporaryDirectory() as place:
+                README.write_text(with_answers(quick_start(Path(place))))
 
 
 @pytest.fixture(scope="session")
