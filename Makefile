@@ -68,7 +68,7 @@ test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and ru
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app, without the gateway
 	$(TESTS)/pytest --app $* tests/apps tests/broken tests/bench
 
-test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # the same for what people copy: folders by their READMEs, and pages
+test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # test copies of the apps, set up as their READMEs say, and the pages
 	$(TESTS)/pytest --copies -m 'not stack and not bench' \
 		tests/apps/test_contract.py tests/apps/test_services.py tests/apps/test_starters.py tests/pages
 
@@ -105,7 +105,7 @@ docs-site: .venv/docs/$(INSTALLED) | $(BUILD)/docs
 	@.venv/docs/bin/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir shared/docs \
 		--doctree-dir $(BUILD)/doctrees $(BUILD)/docs $(BUILD)/site
 
-docs-serve: docs-site # serve the pages as a site on this machine, at DOCS_PORT or PORT=
+docs-serve: docs-site # serve the pages as a site on this machine, at port 8010 or PORT=
 	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),$(DOCS_PORT))
 
 ## Maintain

@@ -33,10 +33,10 @@ case $HOST in
 esac
 quoted=$(printf %s "$secret" | sed "s/'/'\\\\''/g")
 cat <<EOT
-$name on $url:
-  open:     curl -i '$url/healthz'
-  refused:  curl -i '$url/protected'
-  granted:  curl -i '$url/protected' -H 'X-Shared-Secret: $quoted'
+$name on $url. From another terminal: open, refused, granted:
+curl -i '$url/healthz'
+curl -i '$url/protected'
+curl -i '$url/protected' -H 'X-Shared-Secret: $quoted'
 EOT
 
 PATH=$PWD/.venv/$name/bin:$PATH

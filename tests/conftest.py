@@ -1,4 +1,4 @@
-"""Options, signals, the order of the tests, and what runs cases; other fixtures are in their rooms."""
+"""Options, signals, the order of the tests, and what runs cases; other fixtures are in tests/*/."""
 
 import os
 import resource

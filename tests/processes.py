@@ -167,7 +167,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     with spawning:
         if spawned and process in spawned:
-            spawned.remove(process)  # its number may be another's by and by
+            spawned.remove(process)  # its number may be reused later
 
 
 def end_all() -> None:

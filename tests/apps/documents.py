@@ -4,6 +4,7 @@ import platform
 import re
 from pathlib import Path
 
+from shared.app.shared_secret import HEADER
 from shared.apps import APPS, HOST, ROOT
 from shared.documents import with_part
 from tests.apps.running import SECRET
@@ -43,7 +44,8 @@ def quick_start(folder: Path) -> str:
         requests = re.findall(r"curl .+", service.log())
         answers = [run(request, folder).splitlines() for request in requests]
     shown = [f"{request}\n# {answer[0]}, {answer[-1]}" for request, answer in zip(requests, answers, strict=True)]
-    text = "\n".join(shown).replace(service.url, f"http://{HOST}:{app.port}").replace(SECRET, "...")
+    text = "\n".join(shown).replace(service.url, f"http://{HOST}:{app.port}")
+    text = text.replace(f"'{HEADER}: {SECRET}'", f'"{HEADER}: $(cat .secrets/shared_secret)"')
     return f"```sh\n{text}\n```"
 
 

@@ -244,7 +244,7 @@ def test_the_log_names_the_variables_once_and_no_secret(
 
     with caplog.at_level(logging.DEBUG):
         rule = SharedSecret(environ)
-        assert len(caplog.records) == 1, "it is noticed at the start"
+        assert len(caplog.records) == 1, "it is logged at the start"
         look(rule)
         file.write_text("current-secret")
         look(rule)

@@ -34,7 +34,7 @@ def test_readme_shows_what_is_kept(kept: Measurements, readme: str) -> None:
 
 
 def test_what_is_kept_is_whole(kept: Measurements) -> None:
-    """It is of a whole run: every part and group, the same apps in each, on all their servers; newer ones may lack."""
+    """It is of a whole run: every part and group, the same apps in each; newer apps and servers may be missing."""
     assert kept.finished() == list(PARTS)
     assert set(kept.scale.groups) == {case.group for case in CASES}
     apps = {row.app for row in kept.servers}

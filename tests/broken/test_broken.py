@@ -17,5 +17,5 @@ def test_careful_passes_and_broken_fails(case: Case, kind: str, outcome: str, ru
 
 
 def test_every_case_has_a_broken_service() -> None:
-    """And no service is there for nothing."""
+    """And every broken service is that of a case."""
     assert BROKEN.keys() == {case.name for case in CASES}

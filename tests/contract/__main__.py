@@ -31,7 +31,7 @@ def at(url: str) -> Address:
     except (KeyError, ValueError):
         port = 0
     if not port or not parts.hostname or url.rstrip("/") != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-        raise argparse.ArgumentTypeError(f"{url!r} is not http://host:port; paths have options of their own")
+        raise argparse.ArgumentTypeError(f"{url!r} is not http://host:port. Give paths as PROTECTED and OPEN")
     return Address(parts.hostname, port, parts.scheme == "https")
 
 
@@ -86,7 +86,8 @@ def target(options: argparse.Namespace, secret: str) -> Target:
             raise NotCheckedError("It needs the URL of an instance without a secret: UNCONFIGURED_URL.")
         if state in ("files", "slow"):
             raise NotCheckedError("It needs to start, change and stop the service itself.")
-        raise NotCheckedError(f"It needs an instance with the environment {STATES[state]}.")
+        environ = " ".join(f"{name}={value!r}" for name, value in STATES[state].items())
+        raise NotCheckedError(f"A URL cannot show this: it needs a service started with {environ or 'no secret'}.")
 
     names = {"header": options.header, "protected": options.protected, "open": options.open or None}
     return Target(options.url.host, start, secret, **names, deadline=DEADLINE)
@@ -122,6 +123,8 @@ def summarise(results: list[tuple[Case, Result]]) -> int:
     counts = Counter((case.requirement.level, result.outcome) for case, result in results)
     for level in ("required", "recommended"):
         print(f"{level}: " + ", ".join(f"{counts[level, outcome]} {outcome}" for outcome in MARKS))
+    if failed := [case.name for case, result in results if result.outcome == "failed"]:
+        print("failed: " + ", ".join(failed))
     if counts["required", "failed"] or not counts["required", "passed"]:
         print("It does not meet the contract.")
         return 1

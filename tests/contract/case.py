@@ -146,7 +146,7 @@ class Exchange(Case):
         """Ask, and compare the status."""
         path = fill(self.sent, target.names()).split(b" ")[1].decode("latin-1")
         if path == target.open and b" <open> " not in self.sent:
-            raise NotCheckedError("Here that is the open path.")
+            raise NotCheckedError("On this service, that is the open path.")
         got = target.ask(self.state, self.sent)
         if isinstance(got, str):
             return Finding([] if self.expected.or_none else [got], got)

@@ -57,7 +57,7 @@ def results_line(results: Results) -> str:
     passed = {name: sum(of.outcome == "passed" for of in results[name].values()) for name in sorted(results)}
     of_all = f"{len(CASES)} cases, {required} of them required"
     if set(passed.values()) == {len(CASES)}:
-        return f"{', '.join(passed)}: each passes all {of_all}."
+        return f"All {len(passed)} pass all {of_all}."
     return f"Of {of_all}: " + ", ".join(f"{name} passes {count}" for name, count in passed.items()) + "."
 
 

@@ -1,4 +1,4 @@
-"""The secret, and what is not it."""
+"""Right and wrong secrets."""
 
 from ..case import Case, Requirement, Trial, exchanges
 from ..http1 import request
@@ -22,7 +22,7 @@ GRANT = Requirement(
     "Compare the value without the white space around it; the field's name is the same in any letter case.",
 )
 PROVIDE = Requirement(
-    "Without a secret the answer is 401; a blank one is none.",
+    "Without a secret, or with a blank one, the answer is 401.",
     "RFC 9110 section 15.5.2; CWE-306",
     "Refuse a request whose header is missing, empty or blank before anything is compared.",
 )

@@ -7,7 +7,7 @@ from ..target import UNCONFIGURED
 from .open import OPEN
 
 CONFIG = Requirement(
-    "Without a configured secret everything but the open path is a 500, before anything in the request is looked at.",
+    "Without a configured secret every request except for the open path gets 500, whatever it contains.",
     "RFC 9110 section 15.6.1; ASVS 5.0 16.5.3; CWE-636, CWE-258",
     "Look at the configuration first, and treat an empty, blank or unreadable secret as missing.",
 )

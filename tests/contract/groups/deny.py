@@ -28,28 +28,28 @@ BEFORE = Requirement(
 EXACT = Requirement(
     "The open path is one method and one path, and no other spelling of them.",
     "ASVS 5.0 8.2.1; CWE-41, CWE-289",
-    "Compare method and path as they received with the one that is open; allow no prefixes, normalise nothing.",
+    "Compare method and path, exactly as received, with the open ones: no prefixes, no normalising.",
 )
 SAME = replace(
     EXACT,
-    requirement="Other spellings that a standard makes equal to the open path are best refused too.",
+    requirement="Spellings that a standard treats as equal to the open path should be refused too.",
     source="RFC 3986 section 6.2.2; RFC 9110 section 9.3.2; RFC 9112 section 3.2.2",
     level="recommended",
 )
 MOVED = Requirement(
-    "No field of a request moves it to another path or method.",
+    "No field can change a request's path or method.",
     "ASVS 5.0 4.1.3; CWE-807",
     "Turn off whatever takes a path or a method from a header, also for a trusted proxy.",
 )
 NEAR = Requirement(
-    "No field of a request replaces the secret, not even one that says that the client is near.",
+    "No other field replaces the secret, not even one that claims a local client.",
     "ASVS 5.0 4.1.3 and 15.3.4; CWE-290, CWE-348",
     "Accept nobody because of an address or a host that a header names.",
 )
 ALONE = Requirement(
     "Every request on a connection is checked by itself.",
     "RFC 9112 sections 6.3 and 9.3.2; ASVS 5.0 4.2.1; CWE-444",
-    "Keep nothing of one request for the next, and read or drop a body before what follows it.",
+    "Keep no state between requests on a connection; read or discard each body before the next request.",
 )
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")

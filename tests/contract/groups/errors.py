@@ -1,4 +1,4 @@
-"""Every answer to all of these."""
+"""What every answer must and must not contain."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ CHALLENGE = Requirement(
     'Send `WWW-Authenticate: SharedSecret realm="origin"` with every 401.',
 )
 SILENT = Requirement(
-    "No answer shows a traceback or a path of the machine.",
+    "No answer shows a traceback or a file path.",
     "ASVS 5.0 13.4.2 and 16.5.1; CWE-209",
     "Turn off debug pages, and answer errors with words of your own.",
 )
@@ -49,7 +49,7 @@ NO_STORE = Requirement(
     "recommended",
 )
 VERSIONS = Requirement(
-    "No answer names a version beyond what the server says in `Server`.",
+    "Apart from the `Server` field, no answer reveals a software version.",
     "RFC 9110 section 10.2.4; ASVS 5.0 13.4.6",
     "Take versions out of error pages and of fields like X-Powered-By.",
     "recommended",

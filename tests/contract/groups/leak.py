@@ -1,4 +1,4 @@
-"""The log, after all of these."""
+"""Secrets and forged lines in the log."""
 
 import re
 import secrets
@@ -36,7 +36,7 @@ def find_log(target: Target) -> Callable[[], str] | None:
     """Return what reads the log, if it is this service's and has a line for each request."""
     log = target.instance("configured").log
     if log is None:
-        raise NotCheckedError("It needs the log.")
+        raise NotCheckedError("It needs the service's log: LOG=service.log.")
     return log if last_request_shows(target, log) else None
 
 

@@ -1,4 +1,4 @@
-"""More than anybody needs."""
+"""Endless requests and slow clients."""
 
 import socket
 import ssl
@@ -19,7 +19,7 @@ LIMIT = Requirement(
 )
 MEMORY = replace(
     LIMIT,
-    requirement="What does not end takes less than 20 MB of memory: neither a header, nor a body without the secret.",
+    requirement="An endless header, or an endless body without the secret, uses less than 20 MB of memory.",
     hint="Limit the header section, and do not read the body of a request that is refused.",
 )
 PATIENT = Requirement(
@@ -29,7 +29,7 @@ PATIENT = Requirement(
 )
 VERY_PATIENT = replace(
     PATIENT,
-    requirement="A hundred such clients do not either.",
+    requirement="A hundred clients that have sent half a request do not keep others waiting.",
     hint="Use a server with an event loop, or let the gateway wait for slow clients.",
     level="recommended",
 )
@@ -109,7 +109,7 @@ def memory_grows(target: Target) -> Finding:
     """Send everything that does not end, and look at the most memory in use meanwhile."""
     pid = target.instance("crowded").pid
     if pid is None:
-        raise NotCheckedError("It needs the process.")
+        raise NotCheckedError("It needs the service's process: PID=4711.")
     answers_others(target)
     try:
         return growth(target, pid)

@@ -24,7 +24,7 @@ OLD_HTTP = Requirement(
 ROBUST = Requirement(
     "Nothing in a request makes the service fail, with the secret or without it.",
     "RFC 9110 section 15.5.1; ASVS 5.0 16.5.3; CWE-248",
-    "Find what parses the request beside the check, and answer what it raises with a 4xx.",
+    "Find the code outside the check that parses the request, and turn its exceptions into a 4xx.",
 )
 BODY = Requirement(
     'An accepted request is answered `{"message": "Access granted"}`, the open path `{"status": "ok"}`.',

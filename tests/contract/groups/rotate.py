@@ -19,14 +19,14 @@ from .auth import WHOLE
 from .wire import TWICE
 
 ROTATE = Requirement(
-    "While the secret is rotated the old and the new one are accepted, and each alone.",
+    "During a rotation a request with either the old or the new secret is accepted.",
     "ASVS 5.0 13.3.4",
     "Accept SHARED_SECRET and SHARED_SECRET_PREVIOUS, either of the two.",
 )
 LOSSLESS = Requirement(
     "A rotation under load loses no request.",
     "ASVS 5.0 13.3.4",
-    "Take up a changed file while running; let a worker that stops answer what it has accepted.",
+    "Read a changed secret file while running; let a stopping worker finish the requests that it has accepted.",
 )
 
 UNDER_LOAD = "under constant load"
@@ -73,7 +73,7 @@ def steady_clients(target: Target, secret: str) -> Iterator[SteadyClients]:
 
 
 def rotate(target: Target, take_effect: Callable[[Instance], None]) -> Finding:
-    """Go from an old secret over both to a new one; `take_effect` waits until the files have taken effect."""
+    """Go from an old secret, through both, to a new one; `take_effect` waits until the files have taken effect."""
     instance, folder, _ = supervised(target)
     current, previous = folder / "current", folder / "previous"
     old, new = (f"{target.secret}-{secrets.token_urlsafe(8)}" for _ in range(2))

@@ -18,7 +18,7 @@ from ..target import NotCheckedError, Target
 from ..waiting import pause, wait_until
 
 STOP = Requirement(
-    "On SIGTERM a request in flight or on its way is answered, no new one is, and the process ends.",
+    "On SIGTERM requests that have begun are answered, new ones are refused, and the process ends.",
     "POSIX.1-2024, kill(); RFC 9112 section 9.6",
     "Use a server that stops gracefully, and let the signal reach it.",
 )

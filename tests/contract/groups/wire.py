@@ -27,17 +27,17 @@ TWICE = Requirement(
     "Look at every value of the field, and refuse more than one.",
 )
 UNDERSCORE = Requirement(
-    "A name with an underscore is another name.",
+    "A field whose name has an underscore instead of a dash is another field.",
     "RFC 9110 section 5.1; RFC 3875 section 4.1.18; CVE-2015-0219",
     "Use a server that does not fold `_` into `-`, or make it drop such fields.",
 )
 BYTES = Requirement(
-    "A value of any bytes is compared, and refused.",
+    "A wrong value of any bytes is refused, and makes nothing fail.",
     "RFC 9110 section 5.5; CWE-248",
     "Compare bytes: text that is not ASCII makes many comparisons raise.",
 )
 MALFORMED = Requirement(
-    "What is malformed or too much is a 401 or another 4xx: never accepted, never a 5xx, never silence.",
+    "A malformed or oversized request gets 401 or another 4xx: it is never accepted, a 5xx, or left unanswered.",
     "RFC 9110 sections 5.5 and 15.5; RFC 9112 sections 2.2, 3.2, 5.1, 5.2, 6.1 and 6.3; RFC 6585 section 5",
     "Leave parsing to a server that follows RFC 9112, and let the check answer all that it passes on.",
 )

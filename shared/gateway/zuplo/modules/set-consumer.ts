@@ -1,6 +1,6 @@
 import { HttpProblems, type ZuploContext, ZuploRequest } from "@zuplo/runtime";
 
-// Tell the origin who the client is. Without a user no key was checked: the policies are not in their order.
+// Tell the origin who the client is. No user means that no key was checked: the policies are in the wrong order.
 export default async function setConsumer(
   request: ZuploRequest,
   context: ZuploContext,
