@@ -40,8 +40,9 @@ class App(NamedTuple):
 
         dependencies = tomllib.loads((self.folder / "pyproject.toml").read_text())["project"]["dependencies"]
         named = [re.split(r"[<>=!~; ]", dependency)[0] for dependency in dependencies]
-        pins = re.findall(r"^([\w.-]+)==([^\s;]+)", (self.folder / "requirements.txt").read_text(), re.MULTILINE)
-        return {name: dict(pins)[name.partition("[")[0]] for name in named}
+        locked = (self.folder / "requirements.txt").read_text()
+        pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", locked, re.MULTILINE))
+        return {name: pins[name.partition("[")[0]] for name in named}
 
 
 GUNICORN, GUNICORN_ASGI = "gunicorn", "gunicorn --worker-class asgi"

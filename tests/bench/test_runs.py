@@ -62,8 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path) -> Measurements:
-    """Give the results."""
+def measured(folder: Path) -> Measurements:
+    """Give the results of the quick run."""
     return Measurements.read(folder / FILE)
 
 
@@ -77,25 +77,25 @@ def is_measured(speed: Speed) -> bool:
     return all(is_spread(spread) for spread in (speed.rps, speed.p50, speed.p99, speed.cpu))
 
 
-def test_rule(results: Measurements) -> None:
+def test_rule(measured: Measurements) -> None:
     """A row for each call, and one for what they are compared with."""
-    assert [row.call for row in results.rule] == [time_rule.BARE, *time_rule.CALLS]
-    for row in results.rule:
+    assert [row.call for row in measured.rule] == [time_rule.BARE, *time_rule.CALLS]
+    for row in measured.rule:
         assert is_spread(row.ns), row
-    assert results.rule[0].times_bare == 1
+    assert measured.rule[0].times_bare == 1
 
 
-def test_apps(results: Measurements) -> None:
+def test_apps(measured: Measurements) -> None:
     """A row for each app and each kind of request."""
     kinds = ("unchecked", "protected", "pasted", "missing", "wrong", "open")
     assert tuple(Kind) == kinds
-    assert [(row.app, row.kind) for row in results.apps] == [(app, kind) for app in APPS for kind in kinds]
-    for row in results.apps:
+    assert [(row.app, row.kind) for row in measured.apps] == [(app, kind) for app in APPS for kind in kinds]
+    for row in measured.apps:
         assert is_measured(row.speed), row
         assert is_spread(row.of_unchecked), row
 
 
-def test_growth(results: Measurements) -> None:
+def test_growth(measured: Measurements) -> None:
     """A row for each app, number of workers, number of connections and way in."""
     expected = {
         (app, workers, connections, via)
@@ -104,29 +104,29 @@ def test_growth(results: Measurements) -> None:
         for connections in growth.CONNECTIONS
         for via in Via
     }
-    assert {(row.app, row.workers, row.connections, row.via) for row in results.growth} == expected
-    assert len(results.growth) == len(expected)
-    for row in results.growth:
+    assert {(row.app, row.workers, row.connections, row.via) for row in measured.growth} == expected
+    assert len(measured.growth) == len(expected)
+    for row in measured.growth:
         assert is_measured(row.speed), row
 
 
-def test_sizes(results: Measurements) -> None:
+def test_sizes(measured: Measurements) -> None:
     """A row for each app; a quick run builds no images."""
-    assert [row.app for row in results.sizes] == list(APPS)
-    for row in results.sizes:
+    assert [row.app for row in measured.sizes] == list(APPS)
+    for row in measured.sizes:
         assert is_spread(row.start), row
         assert row.worker > 1
         assert row.environment > 1
         assert row.image is None
 
 
-def test_servers(results: Measurements) -> None:
+def test_servers(measured: Measurements) -> None:
     """A row for each app on each server that can run it, with every wire case run there; one server is shipped."""
     expected = [(app, server.name) for app in APPS for server in servers(app)]
-    assert [(row.app, row.server) for row in results.servers] == expected
-    assert [row.app for row in results.servers if row.shipped] == list(APPS)
+    assert [(row.app, row.server) for row in measured.servers] == expected
+    assert [row.app for row in measured.servers if row.shipped] == list(APPS)
     wire = sum(case.group == "wire" for case in CASES)
-    for row in results.servers:
+    for row in measured.servers:
         assert is_measured(row.speed), row
         failed = [*row.failed, *row.failed_recommended]
         assert (row.wire_passed, row.wire_cases) == (row.passed, wire)
@@ -135,9 +135,9 @@ def test_servers(results: Measurements) -> None:
             assert not failed, row
 
 
-def test_machine(results: Measurements) -> None:
+def test_machine(measured: Measurements) -> None:
     """The results say on which machine and with which versions they were measured."""
-    machine = results.machine
+    machine = measured.machine
     assert machine.cpu
     assert machine.wrk.startswith("wrk ")
     assert machine.haproxy[0].isdigit()
@@ -146,12 +146,12 @@ def test_machine(results: Measurements) -> None:
 
 
 @pytest.mark.parametrize("part", charts.CHARTS)
-def test_chart(part: str, folder: Path, results: Measurements) -> None:
+def test_chart(part: str, folder: Path, measured: Measurements) -> None:
     """Each part is drawn, as SVG that names its data; the same data makes the same file."""
     drawn = (folder / f"{part}.svg").read_text()
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
-    assert results.digest() in drawn
-    charts.draw(results, again := folder.parent)
+    assert measured.digest() in drawn
+    charts.draw(measured, again := folder.parent)
     assert (again / f"{part}.svg").read_text() == drawn
 
 
