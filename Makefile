@@ -14,6 +14,7 @@ MANAGE := $(PYTHON) shared/gateway/manage.py
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 field = $(shell $(PYTHON) -m shared.apps $1 $2)
+format = $(TESTS)/ruff format $1 --exclude 'apps/*/app.py' && $(TESTS)/ruff format $1 --line-length 88 apps/*/app.py
 option = $(if $(filter undefined,$(origin $1)),,--$2 '$($1)')
 
 ifeq ($(APPS),)
@@ -62,10 +63,10 @@ rotate: setup # replace the secret while everything runs
 	@$(MANAGE) rotate
 
 ## Test
-test: .venv/tests/$(INSTALLED) $(ENVS) # start every app as a real server and run the contract against it
+test: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) $(ENVS) # start every app as a real server and run the contract against it
 	$(TESTS)/pytest
 
-$(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app, without the gateway
+$(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app, without the gateway
 	$(TESTS)/pytest --app $* tests/apps tests/broken tests/bench
 
 test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # test copies of the apps, set up as their READMEs say, and the pages
@@ -110,7 +111,7 @@ docs-serve: docs-site # serve the pages as a site on this machine, at port 8010 
 
 ## Maintain
 lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
-	$(TESTS)/ruff format --check
+	$(call format,--check)
 	$(TESTS)/ruff check
 	$(TESTS)/mypy --python-executable .venv/bench/bin/python --exclude shared/docs/conf.py shared tests
 	$(TESTS)/mypy --python-executable .venv/docs/bin/python shared/docs/conf.py
@@ -119,7 +120,7 @@ lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) 
 	$(TESTS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
-	$(TESTS)/ruff format
+	$(call format)
 	$(TESTS)/ruff check --fix
 
 sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared/app and shared/apps.py, and the tables of the bench
@@ -131,6 +132,7 @@ lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 		pyproject.toml --output-file requirements.txt) || exit; done
 	$(UV) pip compile $(LOCK) --group contract --output-file tests/contract/requirements.txt
 	$(UV) pip compile $(LOCK) --group tests --output-file tests/requirements.txt
+	$(UV) pip compile $(LOCK) --group grown --output-file tests/apps/grown.txt
 	$(UV) pip compile $(LOCK) --group bench --output-file tests/bench/requirements.txt
 	$(UV) pip compile $(LOCK) --group docs --output-file shared/docs/requirements.txt
 
@@ -149,6 +151,7 @@ $(BUILD)/docs:
 	@$(MAKE) --no-print-directory docs
 
 .venv/tests/$(INSTALLED): tests/requirements.txt
+.venv/grown/$(INSTALLED): tests/apps/grown.txt
 .venv/docs/$(INSTALLED): shared/docs/requirements.txt
 .venv/bench/$(INSTALLED): tests/bench/requirements.txt
 $(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt

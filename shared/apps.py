@@ -45,18 +45,15 @@ class App(NamedTuple):
         return {name: pins[name.partition("[")[0]] for name in named}
 
 
-GUNICORN, GUNICORN_ASGI = "gunicorn", "gunicorn --worker-class asgi"
+GUNICORN, UVICORN = "gunicorn", "python app.py"
 APPS = {
     app.name: app
     for app in (
         App("falcon", "Falcon", 8001, "WSGI", "gunicorn, gevent", GUNICORN, "middleware, `process_request`"),
-        App("fastapi", "FastAPI", 8002, "ASGI", "gunicorn, asgi and uvloop", GUNICORN_ASGI, "ASGI middleware"),
+        App("fastapi", "FastAPI", 8002, "ASGI", "uvicorn, h11 and uvloop", UVICORN, "`__call__` of a subclass"),
         App("cherrypy", "CherryPy", 8003, "WSGI", "gunicorn, gevent", GUNICORN, "request class"),
         App("pyramid", "Pyramid", 8004, "WSGI", "gunicorn, gevent", GUNICORN, "tween"),
-        App(
-            "litestar", "Litestar", 8005, "ASGI", "gunicorn, asgi and uvloop", GUNICORN_ASGI,
-            "ASGI middleware around the whole app",
-        ),
+        App("litestar", "Litestar", 8005, "ASGI", "uvicorn, h11 and uvloop", UVICORN, "ASGI handler, wrapped"),
     )
 }  # fmt: skip
 

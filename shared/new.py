@@ -8,17 +8,20 @@ import signal
 import sys
 from pathlib import Path
 
-from shared.apps import APPS, ROOT
+from shared.apps import APPS, ROOT, App
 
 USAGE = "make new FROM=falcon TO=../my-api"
-COPIES = (".gitignore", "gunicorn.conf.py", "shared_secret.py")  # the same in every app: `make sync` copies them
-FILES = ("app.py", "Dockerfile", "pyproject.toml", "README.md", "requirements.txt", *COPIES)
+COPIES = {  # what is the same in every app of an interface: `make sync` copies it
+    "WSGI": (".gitignore", "gunicorn.conf.py", "shared_secret.py", "worker.py"),
+    "ASGI": (".gitignore", "shared_secret.py"),
+}
+FILES = ("app.py", "Dockerfile", "pyproject.toml", "README.md", "requirements.txt")  # what each app has of its own
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def files(app: Path) -> list[Path]:
+def files(app: App) -> list[Path]:
     """Return the files that an app consists of; its folder may hold others, which are not copied."""
-    return [app / name for name in FILES]
+    return [app.folder / name for name in (*FILES, *COPIES[app.interface])]
 
 
 def new(source: str, target: str) -> str:
@@ -41,7 +44,7 @@ def new(source: str, target: str) -> str:
     draft = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
         draft.mkdir()
-        for file in files(APPS[source].folder):
+        for file in files(APPS[source]):
             shutil.copy(file, draft)
         for file in (draft / "pyproject.toml", draft / "README.md"):
             file.write_text(file.read_text().replace(f"origin-guard-{source}", name))

@@ -28,7 +28,7 @@ def made() -> dict[Path, bytes]:
         values = {"app": app, "host": HOST, "port": PORT, "origin": ORIGIN, "header": HEADER}
         for name, template in (("README.md", f"readme/{app.name}.md.jinja"), ("Dockerfile", "Dockerfile.jinja")):
             files[app.folder / name] = TEMPLATES.get_template(template).render(values).encode()
-        for name in COPIES:
+        for name in COPIES[app.interface]:
             original = name.removeprefix(".")  # shared/app/gitignore: with the dot, git would use it there
             files[app.folder / name] = (SOURCE / original).read_bytes()
     readme = ROOT / "README.md"

@@ -1,67 +1,59 @@
 """A CherryPy service that answers only its gateway."""
 
+import atexit
 import json
-import logging
+import os
 
 import cherrypy
-from cherrypy._cprequest import Request
 
 from shared_secret import HEADER, SharedSecret
 
-OPEN = {("GET", "/healthz")}  # everything else needs the secret
-FIELD = "HTTP_" + HEADER.upper().replace("-", "_")  # its name in the WSGI environment
+PREFIX = os.environ.get("SCRIPT_NAME", "")
+OPEN = {("GET", PREFIX + "/healthz")}  # everything else needs the secret
+FIELD = "HTTP_" + HEADER.upper().replace("-", "_")  # its name in a WSGI environment
+MALFORMED = cherrypy.HTTPError.handle(Exception, 400, "Malformed request")  # else 500
 rule = SharedSecret()
 
 
-def json_error(status: str, message: str, traceback: str, version: str) -> str:
-    """Answer every error as JSON, without its traceback."""
+def json_error(status, message, traceback, version):
     cherrypy.response.headers["Content-Type"] = "application/json"
     return json.dumps({"status": status, "message": message})
 
 
-class GatewayOnly(Request):
-    """Request class: it runs before headers are parsed and paths are normalised; a Tool would run after."""
+class GatewayOnly(cherrypy.Application.request_class):
+    def process_headers(self):  # before tools, bodies and handlers
+        denial = rule.check(self.wsgi_environ.pop(FIELD, None))
+        self.header_list = [h for h in self.header_list if h[0] != HEADER.upper()]
+        path = self.wsgi_environ.get("RAW_URI", self.script_name + self.path_info)
+        if denial and (self.method, path.partition("?")[0]) not in OPEN:
+            cherrypy.response.headers.update(denial.headers)
+            raise cherrypy.HTTPError(denial.status, denial.message)
+        MALFORMED(super().process_headers)()
 
-    show_tracebacks = False
-    error_page = {"default": json_error}
-
-    def process_headers(self) -> None:
-        environ = self.wsgi_environ
-        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) not in OPEN:
-            value = environ.get(FIELD)
-            denial = rule.check([] if value is None else [value.encode("latin-1")])
-            if denial:
-                cherrypy.response.headers.update(denial.headers)
-                raise cherrypy.HTTPError(denial.status, denial.message)
-        try:
-            super().process_headers()
-        except cherrypy.HTTPError:
-            raise
-        except Exception as error:  # CherryPy decodes RFC 2047 words, and fails on many
-            raise cherrypy.HTTPError(400, "Malformed header") from error
+    def process_query_string(self):  # just before the body is processed
+        super().process_query_string()
+        self.body.process = MALFORMED(self.body.process)
 
 
 class Root:
     @cherrypy.expose
     @cherrypy.tools.allow(methods=["GET", "HEAD"])
     @cherrypy.tools.json_out()
-    def protected(self, /, **query: str) -> dict[str, str]:
+    def protected(self, /, **query):
         return {"message": "Access granted"}
 
     @cherrypy.expose
-    @cherrypy.tools.allow(methods=["GET", "HEAD"])
     @cherrypy.tools.json_out()
-    def healthz(self, /, **query: str) -> dict[str, str]:
+    def healthz(self, /, **query):
         return {"status": "ok"}
 
 
-cherrypy.config.update(
-    {
-        "log.screen": False,  # gunicorn writes the access log
-        "request.process_request_body": False,  # a route that takes a body turns it on for itself
-        "tools.log_headers.on": False,  # they would be logged with every unhandled error, the secret among them
-    }
-)
-cherrypy.log.error_log.addHandler(logging.StreamHandler())
-app = cherrypy.Application(Root(), "")
-app.request_class = GatewayOnly
+GatewayOnly.show_tracebacks, GatewayOnly.error_page = False, {"default": json_error}
+cherrypy.Application.request_class = GatewayOnly  # of all that is mounted
+(app := cherrypy.tree).mount(Root(), PREFIX)
+if __name__ != "__main__":  # a WSGI server runs it, and writes the access log
+    cherrypy.config.update({"environment": "embedded", "log.screen": True})
+    cherrypy.log.access_log.handlers.clear()
+    cherrypy.server.unsubscribe()
+    cherrypy.engine.start()
+    atexit.register(cherrypy.engine.exit)

@@ -1,51 +1,38 @@
 """A FastAPI service that answers only its gateway."""
 
-import logging
 import os
-from typing import Any
 
-from fastapi import FastAPI, Request
+import uvicorn.middleware.proxy_headers
+from fastapi import FastAPI, Security
 from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
 from starlette.middleware.httpsredirect import HTTPSRedirectMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from shared_secret import HEADER, SharedSecret
 
 OPEN = {("GET", "/healthz")}  # everything else needs the secret
-FIELD = HEADER.lower().encode()  # its name in the ASGI scope
+FIELD = HEADER.lower().encode()  # its name in an ASGI scope
+rule = SharedSecret()
 
 
-class GatewayOnly:
-    """ASGI middleware: it runs before routing, so it also sees unknown paths, the docs and WebSockets."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.rule = SharedSecret()
-
+class Origin(FastAPI):  # called before all that is added to it: middleware, mounts
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or (scope.get("method"), scope["path"]) in OPEN:
-            return await self.app(scope, receive, send)
-        denial = self.rule.check([value for name, value in scope["headers"] if name == FIELD])
-        if denial:
-            answer = JSONResponse({"detail": denial.message}, denial.status, denial.headers)
-            return await answer(scope, receive, send)
-        await self.app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            return await super().__call__(scope, receive, send)
+        denial = rule.check([v for k, v in scope["headers"] if k == FIELD])
+        scope["headers"] = [(k, v) for k, v in scope["headers"] if k != FIELD]
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if not denial or (scope.get("method"), path) in OPEN:
+            return await super().__call__(scope, receive, send)
+        answer = JSONResponse({"detail": denial.message}, denial.status, denial.headers)
+        await answer(scope, receive, send)
 
 
-class Origin(FastAPI):
-    """Describes the header in the OpenAPI document; a dependency would too, but it would run on every request."""
-
-    def openapi(self) -> dict[str, Any]:
-        document = super().openapi()
-        scheme = {"type": "apiKey", "name": HEADER, "in": "header"}
-        document.setdefault("components", {}).setdefault("securitySchemes", {})["SharedSecret"] = scheme
-        return document | {"security": [{"SharedSecret": []}]}
-
-
-app = Origin(title="Origin")
-app.add_middleware(GatewayOnly)
-if os.environ.get("HTTPS_REDIRECT") == "1":
-    app.add_middleware(HTTPSRedirectMiddleware)  # added last, so it runs first
+app = Origin(dependencies=[Security(APIKeyHeader(name=HEADER, auto_error=False))])
+if os.environ.get("HTTPS_REDIRECT") == "1":  # the gateway alone is heard, and believed
+    app.add_middleware(HTTPSRedirectMiddleware)
+    app.add_middleware(uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware, "*")
 
 
 @app.get("/protected")
@@ -58,8 +45,6 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@app.exception_handler(Exception)
-async def json_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer an unhandled error as JSON, and log it: gunicorn would not."""
-    logging.getLogger(__name__).error("Unhandled error", exc_info=error)
-    return JSONResponse({"detail": "Internal Server Error"}, 500)
+if __name__ == "__main__":  # h11, because httptools takes trailers for header fields
+    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or 8000
+    uvicorn.run("app:app", host=host, port=int(port), http="h11", timeout_keep_alive=75)

@@ -1,38 +1,29 @@
 """A Litestar service that answers only its gateway."""
 
-from litestar import Litestar, get
-from litestar.enums import ScopeType
-from litestar.logging import LoggingConfig
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.response.base import ASGIResponse
-from litestar.serialization import encode_json
-from litestar.types import ASGIApp, Receive, Scope, Send
+import os
+
+import uvicorn
+from litestar import Litestar, Request, Response, get, openapi
+from litestar.types import Receive, Scope, Send
 
 from shared_secret import HEADER, SharedSecret
 
 OPEN = {("GET", "/healthz")}  # everything else needs the secret
-FIELD = HEADER.lower().encode()  # its name in the ASGI scope
+FIELD = HEADER.lower().encode()  # its name in an ASGI scope
+rule = SharedSecret()
 
 
-class GatewayOnly:
-    """ASGI middleware around the whole app: in the list of middleware it would run after routing."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.rule = SharedSecret()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (scope.get("method"), scope["path"]) in OPEN:
-            return await self.app(scope, receive, send)
-        denial = self.rule.check([value for name, value in scope["headers"] if name == FIELD])
-        if denial and scope["type"] == ScopeType.WEBSOCKET:
-            return await send({"type": "websocket.close", "code": 1008, "reason": denial.message})
-        if denial:
-            body = encode_json({"status_code": denial.status, "detail": denial.message})
-            answer = ASGIResponse(body=body, status_code=denial.status, headers=denial.headers)
-            return await answer(scope, receive, send)
-        await self.app(scope, receive, send)
+async def gateway_only(scope: Scope, receive: Receive, send: Send) -> None:
+    denial = rule.check([v for k, v in scope["headers"] if k == FIELD])
+    scope["headers"] = [(k, v) for k, v in scope["headers"] if k != FIELD]
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if not denial or (scope.get("method"), path) in OPEN:
+        return await unguarded(scope, receive, send)
+    if "method" not in scope:  # a WebSocket
+        return await send({"type": "websocket.close", "code": 1008, "reason": ""})
+    content = {"status_code": denial.status, "detail": denial.message}
+    response = Response(content, status_code=denial.status, headers=denial.headers)
+    await response.to_asgi_response(None, Request(scope))(scope, receive, send)
 
 
 @get("/protected")
@@ -45,16 +36,15 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-scheme = SecurityScheme(type="apiKey", name=HEADER, security_scheme_in="header")
-app = Litestar(
-    [protected, healthz],
-    logging_config=LoggingConfig(log_exceptions="always", disable_stack_trace=set(range(400, 500))),
-    openapi_config=OpenAPIConfig(
-        title="Origin",
-        version="0.1.0",
-        components=Components(security_schemes={"SharedSecret": scheme}),
-        security=[{"SharedSecret": []}],
-    ),
-)
-# Wrap everything that Litestar built, for which it has no argument: routing, and the responses to errors there.
-app.asgi_handler = GatewayOnly(app.asgi_handler)
+def fail(request: Request, error: Exception) -> Response:
+    raise error  # for uvicorn to log it, which Litestar would not
+
+
+scheme = openapi.spec.SecurityScheme("apiKey", name=HEADER, security_scheme_in="header")
+parts = openapi.spec.Components(security_schemes={"Secret": scheme})
+api = openapi.OpenAPIConfig("Origin", "1", components=parts, security=[{"Secret": []}])
+app = Litestar([protected, healthz], openapi_config=api, exception_handlers={500: fail})
+unguarded, app.asgi_handler = app.asgi_handler, gateway_only  # all that Litestar does
+if __name__ == "__main__":  # h11, because httptools takes trailers for header fields
+    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or 8000
+    uvicorn.run("app:app", host=host, port=int(port), http="h11", timeout_keep_alive=75)

@@ -1,67 +1,55 @@
 """A Pyramid service that answers only its gateway."""
 
 import logging
-from collections.abc import Callable
+from json import JSONDecodeError
 
 from pyramid.config import Configurator
-from pyramid.exceptions import URLDecodeError
-from pyramid.httpexceptions import HTTPBadRequest, HTTPException, HTTPInternalServerError
-from pyramid.registry import Registry
-from pyramid.request import Request
-from pyramid.response import Response
+from pyramid.httpexceptions import HTTPError, exception_response
 
 from shared_secret import HEADER, SharedSecret
 
 OPEN = {("GET", "/healthz")}  # everything else needs the secret
+rule = SharedSecret()
 
 
-def gateway_only(handler: Callable[[Request], Response], registry: Registry) -> Callable[[Request], Response]:
-    """Tween: it runs before routing, so it also sees requests that no route matches."""
-    rule = SharedSecret()
-
-    def tween(request: Request) -> Response:
-        request.environ.pop("HTTP_X_VHM_ROOT", None)  # traversal would let a client choose the app's root
-        if (request.method, request.environ["PATH_INFO"]) in OPEN:
+def gateway_only(handler, registry):
+    def tween(request):
+        denial = rule.check(request.headers.pop(HEADER, None))
+        request.headers.pop("X-VHM-Root", None)  # it would choose the root of traversal
+        if not denial or (request.method, request.environ["PATH_INFO"]) in OPEN:
             return handler(request)
-        value = request.headers.get(HEADER)
-        denial = rule.check([] if value is None else [value.encode("latin-1")])
-        if denial:
-            response = Response(json_body={"error": denial.message}, status=denial.status)
-            response.headers.update(denial.headers)
-            return response
-        return handler(request)
+        status, message, headers = denial
+        return exception_response(status, json_body={"error": message}, headers=headers)
 
     return tween
 
 
-def protected(request: Request) -> dict[str, str]:
+def protected(request):
     return {"message": "Access granted"}
 
 
-def healthz(request: Request) -> dict[str, str]:
-    return {"status": "ok"}
+def json_error(error, request):
+    if isinstance(error, (JSONDecodeError, UnicodeDecodeError)):
+        error = exception_response(400)  # what cannot be decoded came from the client
+    elif not isinstance(error, HTTPError):
+        logging.error("Unhandled error", exc_info=error)
+        error = exception_response(500)
+    request.response = error
+    return {"error": error.detail or error.title}
 
 
-def json_error(error: Exception, request: Request) -> Response:
-    """Answer every error as JSON, whatever `Accept` says."""
-    if isinstance(error, HTTPException):
-        answer = error
-    elif isinstance(error, URLDecodeError):
-        answer = HTTPBadRequest()
-    else:
-        logging.getLogger(__name__).error("Unhandled error", exc_info=error)
-        answer = HTTPInternalServerError()
-    answer.content_type = "application/json"
-    answer.json_body = {"error": answer.title}
-    return answer
+def main(global_config, **settings):
+    config = Configurator(settings=settings)
+    config.add_route("protected", "/protected", request_method="GET")
+    config.add_view(protected, route_name="protected", renderer="json")
+    config.add_route("healthz", "/healthz", request_method="GET")
+    config.add_view(
+        lambda request: {"status": "ok"}, route_name="healthz", renderer="json"
+    )
+    config.add_exception_view(json_error, context=HTTPError, renderer="json")
+    config.add_exception_view(json_error, renderer="json")
+    config.add_tween(f"{__name__}.gateway_only")  # last, so that it runs first
+    return config.make_wsgi_app()
 
 
-with Configurator() as config:
-    config.add_tween(f"{__name__}.gateway_only")
-    config.add_route("protected", "/protected")
-    config.add_view(protected, route_name="protected", request_method="GET", renderer="json")
-    config.add_route("healthz", "/healthz")
-    config.add_view(healthz, route_name="healthz", request_method="GET", renderer="json")
-    for kind in (HTTPException, URLDecodeError, Exception):
-        config.add_exception_view(json_error, context=kind)
-    app = config.make_wsgi_app()
+app = main({})

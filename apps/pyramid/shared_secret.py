@@ -1,9 +1,9 @@
 """Answer only the gateway: decide whether a request carries the secret that the gateway adds to it.
 
-What is accepted comes from the environment, as text or, with `_FILE` added to the name, from a file:
-
+The environment says what is accepted, as text or, with `_FILE` added to the name, by the path of a file that holds it:
     SHARED_SECRET           the secret; without one every request is denied
     SHARED_SECRET_PREVIOUS  also accepted, while the gateway still sends the old one
+    SHARED_SECRET_HEADER    the header field that carries it, X-Shared-Secret by default; never from a file
 """
 
 import hmac
@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-HEADER = "X-Shared-Secret"
+HEADER = os.environ.get("SHARED_SECRET_HEADER") or "X-Shared-Secret"
+_CONTROLS = bytes({*range(32), 127} - {ord("\t")})  # which no header field can carry (RFC 9110 section 5.5)
 
 
 class Denial(NamedTuple):
@@ -26,59 +27,64 @@ class Denial(NamedTuple):
     headers: dict[str, str]
 
 
-_NO_STORE = {"Cache-Control": "no-store"}
-_CHALLENGE = {"WWW-Authenticate": 'SharedSecret realm="origin"', **_NO_STORE}  # RFC 9110 section 11.6.1
-NOT_CONFIGURED = Denial(500, "Server configuration error", _NO_STORE)
-NOT_PROVIDED = Denial(401, "No secret provided", _CHALLENGE)
-INVALID = Denial(401, "Invalid secret", _CHALLENGE)
+NOT_CONFIGURED = Denial(500, "Server configuration error", {"Cache-Control": "no-store"})
+_CHALLENGE = {"WWW-Authenticate": 'SharedSecret realm="origin"', "Cache-Control": "no-store"}  # RFC 9110 section 11.6.1
+NOT_PROVIDED, INVALID = Denial(401, "No secret provided", _CHALLENGE), Denial(401, "Invalid secret", _CHALLENGE)
 
 
 class SharedSecret:
-    """The secrets that this origin accepts; files are read again once a second."""
+    """The secrets that this origin accepts: looked up once a second, and with each request while there is a problem."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        self._environ = environ
-        self._accepted: list[bytes] | None = None
-        self._looking = threading.Lock()
+        self._environ, self._looking = environ, threading.Lock()
+        self._known, self._problems = dict[str, bytes](), set[str]()
         self._look()
 
-    def check(self, values: Sequence[bytes]) -> Denial | None:
-        """Take the value of every `X-Shared-Secret` field in a request; return the denial, or None to accept it."""
+    def check(self, value: str | bytes | Sequence[str | bytes] | None) -> Denial | None:
+        """Take the header field's value, all its values, or None; return the denial, or None to accept the request."""
         if time.monotonic() >= self._next_look:
             with self._looking:  # other threads wait: the secrets in memory may be hours old
                 if time.monotonic() >= self._next_look:
                     self._look()
-        accepted = self._accepted
-        if not accepted:
+        if not (accepted := self._accepted):
             return NOT_CONFIGURED
+        values = [value] if isinstance(value, (str, bytes)) else value or [b""]
         if len(values) > 1:
             return INVALID
-        value = values[0].strip(b" \t") if values else b""
-        if not value:
+        if isinstance(sent := values[0], str):  # the bytes of the header, decoded as Latin-1 (PEP 3333)
+            sent = sent.encode("latin-1", "namereplace")
+        if not (sent := sent.strip(b" \t")):
             return NOT_PROVIDED
         # Compare bytes, because text that is not ASCII raises. Compare with every secret, even after a match, and with
         # the client's value second, because the length of the second argument alone sets the time.
         fits = False
         for secret in accepted:
-            fits |= hmac.compare_digest(secret, value)
+            fits |= hmac.compare_digest(secret, sent)
         return None if fits else INVALID
 
     def _look(self) -> None:
-        # Read the current secret first: a rotation writes the previous one before it.
-        current, previous = self._read("SHARED_SECRET"), self._read("SHARED_SECRET_PREVIOUS")
-        accepted = [secret for secret in (current, previous) if secret] if current else []
-        if not accepted and self._accepted != []:
-            logging.getLogger(__name__).error(
-                "No shared secret: set SHARED_SECRET, or SHARED_SECRET_FILE to the path of a readable file "
-                "that holds it. Until then requests are answered 500."
-            )
-        self._accepted = accepted
-        self._next_look = time.monotonic() + 1
+        before, self._problems = self._problems, set()
+        names = "SHARED_SECRET", "SHARED_SECRET_PREVIOUS"  # in this order: a rotation writes the previous one first
+        self._known = {name: self._read(name) for name in names}
+        current, previous = self._known.values()
+        if not current:
+            self._problems.add("No shared secret: set SHARED_SECRET, or SHARED_SECRET_FILE to the path of its file.")
+        for problem in self._problems - before:
+            logging.getLogger(__name__).error(problem)
+        self._accepted = [secret for secret in (current, previous) if current and secret]
+        self._next_look = 0.0 if self._problems else time.monotonic() + 1
 
     def _read(self, name: str) -> bytes:
+        path = self._environ.get(name + "_FILE")
         try:
-            path = self._environ.get(name + "_FILE")
             secret = Path(path).read_bytes() if path else os.fsencode(self._environ.get(name, ""))
-        except (OSError, ValueError):  # missing, unreadable or not a path
-            return b""
-        return secret.strip()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError):
+            return b""  # as if the file were empty
+        except OSError as error:  # says nothing about the file; the path is not logged, it may be a secret by mistake
+            self._problems.add(f"Cannot look at {name}_FILE, what was there before still counts: {error.strerror}")
+            return self._known.get(name, b"")
+        secret = secret.removeprefix(b"\xef\xbb\xbf").strip()  # a byte order mark and line ends are no part of it
+        if len(secret) <= 8000 and secret == secret.translate(None, _CONTROLS):
+            return secret
+        self._problems.add(f"{path or name} holds no secret: it is not one line of text of at most 8000 bytes.")
+        return b""

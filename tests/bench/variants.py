@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.apps import APPS, GUNICORN, GUNICORN_ASGI
+from shared.apps import APPS, GUNICORN
 from tests.apps.faults import with_fault
 
 Edits = Mapping[str, Sequence[tuple[str, str]]]  # by the name of a file: what stands there, and what replaces it
@@ -105,7 +105,7 @@ SERVERS = [
     Server(WSGI, "hypercorn", f"{HYPERCORN} wsgi:app:app", "--access-logfile -"),
     Server(WSGI, "waitress", f"waitress-serve {ADDRESS} --threads 8 app:app"),
     Server(WSGI, "CherryPy's own", "python -m cheroot --bind $HOST:$PORT --threads 8 app:app"),
-    Server(ASGI, "gunicorn, asgi", GUNICORN_ASGI),
+    Server(ASGI, "gunicorn, asgi", "gunicorn --worker-class asgi app:app"),
     Server(ASGI, "uvicorn, h11", f"{UVICORN} h11 app:app", no_access_log="--no-access-log"),
     Server(ASGI, "uvicorn, httptools", f"{UVICORN} httptools app:app", no_access_log="--no-access-log"),
     Server(ASGI, "granian", f"{GRANIAN} asgi app:app", "--access-log"),
