@@ -52,8 +52,8 @@ APPS = {
         App("falcon", "Falcon", 8001, "WSGI", "gunicorn, gevent", GUNICORN, "middleware, `process_request`"),
         App("fastapi", "FastAPI", 8002, "ASGI", "uvicorn, h11 and uvloop", UVICORN, "`__call__` of a subclass"),
         App("cherrypy", "CherryPy", 8003, "WSGI", "gunicorn, gevent", GUNICORN, "request class"),
-        App("pyramid", "Pyramid", 8004, "WSGI", "gunicorn, gevent", GUNICORN, "tween"),
-        App("litestar", "Litestar", 8005, "ASGI", "uvicorn, h11 and uvloop", UVICORN, "ASGI handler, wrapped"),
+        App("pyramid", "Pyramid", 8004, "WSGI", "gunicorn, gevent", GUNICORN, "execution policy, wrapped"),
+        App("litestar", "Litestar", 8005, "ASGI", "uvicorn, h11 and uvloop", UVICORN, "`__call__` of a subclass"),
     )
 }  # fmt: skip
 

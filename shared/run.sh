@@ -18,6 +18,12 @@ if [ -z "${SHARED_SECRET+set}${SHARED_SECRET_FILE:+set}" ]; then
     . ./.env
     set +a
 fi
+case ${WEB_CONCURRENCY-1} in
+    '' | 0* | *[!0-9]*)
+        echo "WEB_CONCURRENCY is the number of worker processes: set it to 1 or more, or not at all." >&2
+        exit 1
+        ;;
+esac
 secret=${SHARED_SECRET-}
 if [ -n "${SHARED_SECRET_FILE-}" ]; then
     SHARED_SECRET_FILE=$(absolute "$SHARED_SECRET_FILE")
@@ -36,7 +42,7 @@ cat <<EOT
 $name on $url. From another terminal: open, refused, granted:
 curl -i '$url/healthz'
 curl -i '$url/protected'
-curl -i '$url/protected' -H 'X-Shared-Secret: $quoted'
+curl -i '$url/protected' -H '${SHARED_SECRET_HEADER:-X-Shared-Secret}: $quoted'
 EOT
 
 PATH=$PWD/.venv/$name/bin:$PATH

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from tests.contract import waiting
 from tests.contract.case import Case, Result
 
-SLOW_GROUPS = ("load", "rotate", "stop")  # most of their time is waiting
+SLOW_GROUPS = ("load", "rotate", "life", "stop")  # most of their time is waiting
 BROKEN_AT_ONCE = 3  # each is a service of its own, so that they do not disturb each other
 
 RunCase = Callable[[str, Case], Result]  # takes the name of a service

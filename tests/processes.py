@@ -112,19 +112,19 @@ class Service:
             return spawn(self.command, self.folder, self.environ, log, log)
 
     def __enter__(self) -> Self:
-        while True:
+        for last in (False, False, True):
             self.process = self.spawn()
             try:
                 self._wait_until_ready()
-            except PortTakenError:
+            except BaseException as error:
                 self.stop()
+                if last or not isinstance(error, PortTakenError):
+                    raise
                 self._log.write_text("")
                 self.listen_on(free_port())
-            except BaseException:
-                self.stop()
-                raise
             else:
-                return self
+                break
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()

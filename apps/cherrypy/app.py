@@ -22,9 +22,10 @@ def json_error(status, message, traceback, version):
 
 class GatewayOnly(cherrypy.Application.request_class):
     def process_headers(self):  # before tools, bodies and handlers
-        denial = rule.check(self.wsgi_environ.pop(FIELD, None))
+        environ = self.wsgi_environ  # once more on an InternalRedirect
+        denial = environ.setdefault("app.denial", rule.check(environ.pop(FIELD, None)))
         self.header_list = [h for h in self.header_list if h[0] != HEADER.upper()]
-        path = self.wsgi_environ.get("RAW_URI", self.script_name + self.path_info)
+        path = environ.get("RAW_URI", self.script_name + self.path_info)
         if denial and (self.method, path.partition("?")[0]) not in OPEN:
             cherrypy.response.headers.update(denial.headers)
             raise cherrypy.HTTPError(denial.status, denial.message)

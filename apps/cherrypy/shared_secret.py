@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-HEADER = os.environ.get("SHARED_SECRET_HEADER") or "X-Shared-Secret"
+HEADER = os.environ.get("SHARED_SECRET_HEADER", "").strip() or "X-Shared-Secret"
 _CONTROLS = bytes({*range(32), 127} - {ord("\t")})  # which no header field can carry (RFC 9110 section 5.5)
 
 
@@ -68,7 +68,7 @@ class SharedSecret:
         self._known = {name: self._read(name) for name in names}
         current, previous = self._known.values()
         if not current:
-            self._problems.add("No shared secret: set SHARED_SECRET, or SHARED_SECRET_FILE to the path of its file.")
+            self._problems.add("No shared secret: SHARED_SECRET, or its SHARED_SECRET_FILE, is empty or missing.")
         for problem in self._problems - before:
             logging.getLogger(__name__).error(problem)
         self._accepted = [secret for secret in (current, previous) if current and secret]

@@ -7,7 +7,6 @@ from fastapi import FastAPI, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from starlette.middleware.httpsredirect import HTTPSRedirectMiddleware
-from starlette.types import Receive, Scope, Send
 
 from shared_secret import HEADER, SharedSecret
 
@@ -17,7 +16,7 @@ rule = SharedSecret()
 
 
 class Origin(FastAPI):  # called before all that is added to it: middleware, mounts
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
             return await super().__call__(scope, receive, send)
         denial = rule.check([v for k, v in scope["headers"] if k == FIELD])
@@ -30,7 +29,7 @@ class Origin(FastAPI):  # called before all that is added to it: middleware, mou
 
 
 app = Origin(dependencies=[Security(APIKeyHeader(name=HEADER, auto_error=False))])
-if os.environ.get("HTTPS_REDIRECT") == "1":  # the gateway alone is heard, and believed
+if os.environ.get("HTTPS_REDIRECT") == "1":  # behind the check: trust X-Forwarded-*
     app.add_middleware(HTTPSRedirectMiddleware)
     app.add_middleware(uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware, "*")
 
@@ -47,4 +46,5 @@ async def healthz() -> dict[str, str]:
 
 if __name__ == "__main__":  # h11, because httptools takes trailers for header fields
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or 8000
-    uvicorn.run("app:app", host=host, port=int(port), http="h11", timeout_keep_alive=75)
+    seconds = {"timeout_keep_alive": 75, "timeout_graceful_shutdown": 20}
+    uvicorn.run("app:app", host=host, port=int(port), http="h11", **seconds)

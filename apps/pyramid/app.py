@@ -9,19 +9,17 @@ from pyramid.httpexceptions import HTTPError, exception_response
 from shared_secret import HEADER, SharedSecret
 
 OPEN = {("GET", "/healthz")}  # everything else needs the secret
+FIELD = "HTTP_" + HEADER.upper().replace("-", "_")  # its name in a WSGI environment
 rule = SharedSecret()
 
 
-def gateway_only(handler, registry):
-    def tween(request):
-        denial = rule.check(request.headers.pop(HEADER, None))
-        request.headers.pop("X-VHM-Root", None)  # it would choose the root of traversal
-        if not denial or (request.method, request.environ["PATH_INFO"]) in OPEN:
-            return handler(request)
-        status, message, headers = denial
-        return exception_response(status, json_body={"error": message}, headers=headers)
-
-    return tween
+def gateway_only(environ, router):  # called before tweens, however many are added
+    denial = rule.check(environ.pop(FIELD, None))
+    environ.pop("HTTP_X_VHM_ROOT", None)  # it would choose the root of traversal
+    if not denial or (environ["REQUEST_METHOD"], environ.get("PATH_INFO")) in OPEN:
+        return router.unguarded(environ, router)
+    status, message, headers = denial
+    return exception_response(status, json_body={"error": message}, headers=headers)
 
 
 def protected(request):
@@ -30,12 +28,13 @@ def protected(request):
 
 def json_error(error, request):
     if isinstance(error, (JSONDecodeError, UnicodeDecodeError)):
-        error = exception_response(400)  # what cannot be decoded came from the client
+        logging.warning("Answered 400, it cannot be decoded: %s", type(error).__name__)
+        error = exception_response(400)
     elif not isinstance(error, HTTPError):
         logging.error("Unhandled error", exc_info=error)
         error = exception_response(500)
     request.response = error
-    return {"error": error.detail or error.title}
+    return {"error": error.title, "detail": error.detail}
 
 
 def main(global_config, **settings):
@@ -48,8 +47,9 @@ def main(global_config, **settings):
     )
     config.add_exception_view(json_error, context=HTTPError, renderer="json")
     config.add_exception_view(json_error, renderer="json")
-    config.add_tween(f"{__name__}.gateway_only")  # last, so that it runs first
-    return config.make_wsgi_app()
+    router = config.make_wsgi_app()
+    router.unguarded, router.execution_policy = router.execution_policy, gateway_only
+    return router
 
 
 app = main({})

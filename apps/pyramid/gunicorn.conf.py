@@ -6,7 +6,7 @@ import sys
 from typing import Any
 from urllib.parse import quote
 
-if int(os.environ.get("WEB_CONCURRENCY", 1)) < 1:  # what is no number, gunicorn itself has refused
+if int(os.environ.get("WEB_CONCURRENCY", 1)) < 1:  # gunicorn has refused what is not a number
     sys.exit("WEB_CONCURRENCY is the number of worker processes: set it to 1 or more, or not at all.")
 wsgi_app = "app:app"
 host = os.environ.get("HOST") or "127.0.0.1"
@@ -18,7 +18,7 @@ control_socket_disable = True  # it would create a file in the home directory
 accesslog, access_log_format = "-", '%(h)s "%(r)s" %(s)s %(B)s bytes %(M)s ms'
 
 
-def pre_request(worker: Any, req: Any) -> None:  # for the log: without the query, where a client may put a secret
+def pre_request(worker: Any, req: Any) -> None:  # no query in the log, where a client may put a secret
     req.uri = quote(req.uri.partition("?")[0], safe="/:%", encoding="latin-1", errors="replace")
 
 

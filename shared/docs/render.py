@@ -18,6 +18,7 @@ LANGUAGES = {".md": "markdown", ".py": "python", ".toml": "toml", "Dockerfile": 
 SITE = "https://origin-guard.example"  # where the pages will be, unless `make docs` is given another address
 GATEWAY = f"http://127.0.0.1:{SETTINGS['GATEWAY_PORT']}"
 ANSWER = "<answer {}>"  # in a draft, the place of an answer, by number
+LEFT_OUT = ("Grow it", "Report errors")  # of the README: they need packages that the page does not install
 TEMPLATES = templates(ROOT / "shared" / "docs")
 
 
@@ -69,7 +70,7 @@ def pieces(code: str) -> Iterator[tuple[str, int, str]]:
 
 def snippets(app: str) -> AppSnippets:
     """Read the files of an app."""
-    paths = new.files(APPS[app].folder)
+    paths = new.files(APPS[app])
     files = {path.name: snippet(f"apps/{app}/{path.name}", 1, path.read_text()) for path in paths}
     code = files["app.py"]
     return AppSnippets(
@@ -85,7 +86,7 @@ def snippets(app: str) -> AppSnippets:
 def from_readme(text: str) -> list[tuple[str, str]]:
     """Return the sections of an app's README that its page has too, as pairs of heading and text."""
     found = sections(text)
-    headings = list(found)
+    headings = [heading for heading in found if heading not in LEFT_OUT]
     for heading in ("Configure", "Test it", "Rotate the secret"):
         assert heading in found, f"README.md has no section {heading!r}"
     chosen = headings[headings.index("Configure") : headings.index("Test it")]

@@ -17,7 +17,11 @@ OWN_STATES = STATES | {  # and those that only tests of these apps need
     "crash": STATES["configured"],
     "changing-files": STATES["files"],
     "redirect": {**STATES["configured"], "HTTPS_REDIRECT": "1"},
-    "redirect-behind-proxy": {**STATES["behind-proxy"], "HTTPS_REDIRECT": "1"},
+    "redirect-behind-proxy": {  # one that is none of those that the server itself believes
+        **STATES["configured"],
+        "HTTPS_REDIRECT": "1",
+        "FORWARDED_ALLOW_IPS": "192.0.2.1",
+    },
 }
 
 

@@ -61,7 +61,7 @@ def test_copy(app: str, folder: Path) -> None:
     envs = set()
     for name, title in (("empty", "empty"), ("second.one", "second-one")):
         got = files(folder / name)
-        source = {path.name: path.read_bytes() for path in new.files(ROOT / "apps" / app)}
+        source = {path.name: path.read_bytes() for path in new.files(APPS[app])}
         env = got.pop(".env").decode()
         assert re.fullmatch(r"SHARED_SECRET=[\w-]{43}\n", env)
         assert (folder / name / ".env").stat().st_mode & 0o777 == 0o600

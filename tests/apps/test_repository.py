@@ -1,5 +1,7 @@
 """What holds the repository together: made files match their templates, folders are complete, documents are true."""
 
+import ast
+import os
 import re
 import subprocess
 from itertools import pairwise
@@ -10,11 +12,25 @@ import pytest
 from markdown_it import MarkdownIt
 
 from shared import new, sync
+from shared.app.shared_secret import SharedSecret
 from shared.apps import APPS, HOST, PORT, ROOT
 from shared.documents import sections
 from tests.apps.documents import README, quick_start, with_answers
 
 MADE = sync.made()
+LINES = {  # that a file may have, so that a page shows it whole
+    "apps/falcon/app.py": 45,
+    "apps/fastapi/app.py": 50,
+    "apps/cherrypy/app.py": 60,
+    "apps/pyramid/app.py": 55,
+    "apps/litestar/app.py": 50,
+    "shared/app/gunicorn.conf.py": 30,
+    "shared/app/shared_secret.py": 90,
+}
+READ_BY_SERVERS = {
+    "WSGI": {"FORWARDED_ALLOW_IPS", "SCRIPT_NAME", "WEB_CONCURRENCY"},
+    "ASGI": {"FORWARDED_ALLOW_IPS", "WEB_CONCURRENCY"},
+}
 
 
 @pytest.mark.parametrize("path", MADE, ids=lambda path: str(path.relative_to(ROOT)))
@@ -33,31 +49,59 @@ def git_ls_files(*words: str) -> list[str]:
 
 
 def test_an_app_folder_holds_what_it_needs_and_nothing_else(app: str) -> None:
-    """The same files in each."""
+    """The same files in each of an interface."""
     paths = git_ls_files("--cached", "--others", "--exclude-standard", f"apps/{app}")
-    assert {path.removeprefix(f"apps/{app}/") for path in paths} == set(new.FILES)
+    assert {path.removeprefix(f"apps/{app}/") for path in paths} == {*new.FILES, *new.COPIES[APPS[app].interface]}
+
+
+@pytest.mark.parametrize("path", LINES)
+def test_lengths(path: str) -> None:
+    """What people read whole is short, and an app.py fits a narrow page."""
+    lines = (ROOT / path).read_text().splitlines()
+    assert len(lines) <= LINES[path]
+    assert max(map(len, lines)) <= (88 if path.startswith("apps/") else 120)
+
+
+def test_apps_use_nothing_private(app: str) -> None:
+    """Neither a module nor a name that a framework keeps for itself."""
+    names = []
+    for node in ast.walk(ast.parse((APPS[app].folder / "app.py").read_text())):
+        match node:
+            case ast.Import(imported) | ast.ImportFrom(names=imported):
+                names += [name.name for name in imported] + [getattr(node, "module", "")]
+            case ast.Attribute(attr=name):
+                names.append(name)
+    parts = {part for name in names for part in name.split(".")}
+    assert not [part for part in parts if part.startswith("_") and not part.endswith("__")]
+
+
+class Recorder(dict[str, str]):
+    """An environment without any variables, which knows what it was asked for."""
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        """Return the default."""
+        self[name] = default
+        return default
 
 
 def test_readmes_name_every_variable(app: str) -> None:
     """The table has every variable that the code of the folder reads, and no other."""
+    SharedSecret(secrets := Recorder())
     code = "".join(path.read_text() for path in (ROOT / "apps" / app).glob("*.py"))
-    read = {*re.findall(r"os\.environ(?:\.get\(|\[)\"(\w+)\"", code), "WEB_CONCURRENCY"}  # which the servers read
-    secrets = set(re.findall(r"_read\(\"(\w+)\"\)", code))
+    read = {*re.findall(r"os\.environ(?:\.get\(|\[)[\"'](\w+)", code), *READ_BY_SERVERS[APPS[app].interface], *secrets}
     table = sections((ROOT / "apps" / app / "README.md").read_text())["Configure"]
     named = [name for row in re.findall(r"(?m)^\| (`.+?) \|", table) for name in re.findall(r"`(\w+)`", row)]
-    assert sorted(named) == sorted({*read, *secrets, *(f"{name}_FILE" for name in secrets)})
+    assert sorted(named) == sorted(read)
 
 
 def test_readmes_name_the_address_that_is_listened_on(app: str) -> None:
     """The default address of the code is that of shared/apps.py, and the only one in the README."""
     folder = ROOT / "apps" / app
-    host, port = re.findall(
-        r'os\.environ\.get\("(?:HOST|PORT)"\) or "(.+?)"', "".join(map(Path.read_text, folder.glob("*.py")))
-    )
-    assert (host, port) == (HOST, str(PORT))
+    code = "".join(map(Path.read_text, folder.glob("*.py")))
+    assert re.findall(r"os\.environ\.get\([\"'](?:HOST|PORT)[\"']\) or \"?([\d.]+)", code) == [HOST, str(PORT)]
     readme = (folder / "README.md").read_text()
-    assert f"| `HOST`, `PORT` | `{host}`, `{port}` |" in readme
-    assert set(re.findall(r"http://[\d.]+:\d+", readme)) == {f"http://{host}:{port}"}
+    assert f"| `HOST`, `PORT` | `{HOST}`, `{PORT}` |" in readme
+    assert set(re.findall(r"http://[\d.]+:\d+", readme)) == {f"http://{HOST}:{PORT}"}
 
 
 def test_top_level() -> None:
@@ -113,3 +157,14 @@ def test_links_resolve() -> None:
 def test_quick_start(app: str, tmp_path: Path) -> None:
     """The README shows what the requests that `make run` prints are answered."""
     assert with_answers(quick_start(tmp_path)) == README.read_text(), "Run `make report`, and commit README.md."
+
+
+@pytest.mark.parametrize("workers", ["abc", "0", "", "-1", "1.5"])
+def test_unusable_number_of_workers(workers: str) -> None:
+    """`make run` says in one line what WEB_CONCURRENCY has to be, where the servers would show a traceback."""
+    environ = {**os.environ, "SHARED_SECRET": "secret", "WEB_CONCURRENCY": workers}
+    command = [str(ROOT / "shared" / "run.sh"), "falcon", "0", "false"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert re.fullmatch(r".*WEB_CONCURRENCY.*\n", done.stderr)

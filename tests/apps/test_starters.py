@@ -115,7 +115,7 @@ def test_upgrade(starter: Path, tmp_path: Path) -> None:
         assert status(service, "/protected") == 401
 
 
-@pytest.mark.parametrize("app", ["litestar"])
+@pytest.mark.parametrize("app", ["falcon", "fastapi"])  # one for each start command
 def test_new(app: str, tmp_path: Path) -> None:
     """The commands that `make new` prints install and start the new copy."""
     folder = tmp_path / "My_API"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.apps import APPS, GUNICORN
+from shared.apps import APPS, GUNICORN, UVICORN
 from tests.apps.faults import with_fault
 
 Edits = Mapping[str, Sequence[tuple[str, str]]]  # by the name of a file: what stands there, and what replaces it
@@ -16,11 +16,11 @@ class BenchError(Exception):
 
 
 WITHOUT: dict[str, list[tuple[str, str]]] = {  # the same app, with no check at all
-    "cherrypy": [("app.request_class = GatewayOnly\n", "")],
-    "falcon": [("falcon.App(middleware=[GatewayOnly()])", "falcon.App()")],
-    "fastapi": [("app.add_middleware(GatewayOnly)\n", "")],
-    "litestar": [("app.asgi_handler = GatewayOnly(app.asgi_handler)\n", "")],
-    "pyramid": [('    config.add_tween(f"{__name__}.gateway_only")\n', "")],
+    "cherrypy": [("cherrypy.Application.request_class = GatewayOnly", "")],
+    "falcon": [("falcon.App(middleware=[GatewayOnly()], independent_middleware=False)", "falcon.App()")],
+    "fastapi": [("Origin(dependencies=[Security(APIKeyHeader(name=HEADER, auto_error=False))])", "FastAPI()")],
+    "litestar": [("app = Origin(", "app = Litestar(")],
+    "pyramid": [("    router.unguarded, router.execution_policy = router.execution_policy, gateway_only\n", "")],
 }
 CONSTANT = ("OPEN = {", 'SECRET = __import__("os").environ["SHARED_SECRET"]\nOPEN = {')
 # On top of that: two lines in the handler, which protect no other path and do not compare in constant time.
@@ -52,8 +52,7 @@ PASTED: dict[str, list[tuple[str, str]]] = {
     ],
     "litestar": [
         CONSTANT,
-        ("from litestar import Litestar,", "from litestar import Litestar, Request,"),
-        ("from litestar.logging", "from litestar.exceptions import NotAuthorizedException\nfrom litestar.logging"),
+        ("import uvicorn\n", "import uvicorn\nfrom litestar.exceptions import NotAuthorizedException\n"),
         (
             "async def protected() -> dict[str, str]:\n",
             "async def protected(request: Request) -> dict[str, str]:\n"
@@ -62,19 +61,23 @@ PASTED: dict[str, list[tuple[str, str]]] = {
     ],
     "pyramid": [
         CONSTANT,
-        ("HTTPException, HTTPInternalServerError", "HTTPException, HTTPInternalServerError, HTTPUnauthorized"),
+        ("import HTTPError,", "import HTTPError, HTTPUnauthorized,"),
         (
             '    return {"message"',
             '    if request.headers.get(HEADER) != SECRET:\n        raise HTTPUnauthorized\n    return {"message"',
         ),
     ],
 }
-QUIET: dict[str, list[tuple[str, str]]] = {"gunicorn.conf.py": [('accesslog = "-"', "accesslog = None")]}
+WSGI, ASGI = "WSGI", "ASGI"
+QUIET: dict[str, Edits] = {  # by interface
+    WSGI: {"gunicorn.conf.py": [('accesslog, access_log_format = "-"', "accesslog, access_log_format = None")]},
+    ASGI: {"app.py": [('uvicorn.run("app:app"', 'uvicorn.run("app:app", access_log=False')]},
+}
 
 ADDRESS = "--host $HOST --port $PORT"
 WORKERS = "--workers ${WEB_CONCURRENCY:-1}"
 GRANIAN = f"granian {ADDRESS} {WORKERS} --respawn-failed-workers --interface"
-UVICORN = f"uvicorn {ADDRESS} --loop uvloop --http"  # it reads WEB_CONCURRENCY itself
+GUNICORN_LOG = """--access-logfile - --access-logformat '%(h)s "%(r)s" %(s)s'"""  # by default also fields of clients
 HYPERCORN = f"hypercorn --bind $HOST:$PORT {WORKERS}"
 
 
@@ -97,7 +100,6 @@ class Server:
         return self.command == APPS[app].start
 
 
-WSGI, ASGI = "WSGI", "ASGI"
 SERVERS = [
     Server(WSGI, "gunicorn, gevent", GUNICORN),
     Server(WSGI, "gunicorn, threads", "gunicorn --worker-class gthread --threads 8"),
@@ -105,9 +107,9 @@ SERVERS = [
     Server(WSGI, "hypercorn", f"{HYPERCORN} wsgi:app:app", "--access-logfile -"),
     Server(WSGI, "waitress", f"waitress-serve {ADDRESS} --threads 8 app:app"),
     Server(WSGI, "CherryPy's own", "python -m cheroot --bind $HOST:$PORT --threads 8 app:app"),
-    Server(ASGI, "gunicorn, asgi", "gunicorn --worker-class asgi app:app"),
-    Server(ASGI, "uvicorn, h11", f"{UVICORN} h11 app:app", no_access_log="--no-access-log"),
-    Server(ASGI, "uvicorn, httptools", f"{UVICORN} httptools app:app", no_access_log="--no-access-log"),
+    Server(ASGI, "uvicorn, h11", UVICORN),
+    Server(ASGI, "uvicorn, httptools", f"uvicorn {ADDRESS} --http httptools app:app", "", "--no-access-log"),
+    Server(ASGI, "gunicorn, asgi", f"{GUNICORN} --bind $HOST:$PORT --worker-class asgi app:app", GUNICORN_LOG),
     Server(ASGI, "granian", f"{GRANIAN} asgi app:app", "--access-log"),
     Server(ASGI, "hypercorn", f"{HYPERCORN} --worker-class uvloop app:app", "--access-logfile -"),
 ]
@@ -124,7 +126,7 @@ def copy(app: str, folder: Path, *, edits: Edits, quiet: bool = False, state: st
     Returns the folder of the copy; an edit of text that is not there exactly once is a BenchError.
     """
     home = Path(shutil.copytree(APPS[app].folder, folder / app, ignore=shutil.ignore_patterns(".venv", ".env")))
-    changes = [*edits.items(), *(QUIET.items() if quiet else ())]
+    changes = [*edits.items(), *(QUIET[APPS[app].interface].items() if quiet else ())]
     for name, replacements in changes:
         text = (home / name).read_text()
         for old, new in replacements:

@@ -20,7 +20,7 @@ from tests.contract.target import STATES, Instance, Target, environ
 from tests.processes import Service
 
 SECRET = secrets.token_urlsafe(32)
-SUPERVISED = ("crowded", "files", "slow")  # states of what is measured, restarted, stopped
+SUPERVISED = ("crowded", "files", "slow", "silent")  # states of what is measured, restarted, stopped
 BROKEN_DEADLINE = 2.0  # seconds; no answer is often the defect
 
 

@@ -163,6 +163,47 @@ class EndsWithAnError(CarefulService):
     exit_status = 1
 
 
+class HangsUpOnHalfClosed(CarefulService):
+    """Takes the end of what a client sends for the end of the connection."""
+
+    async def read_body(self, request: Request, reader: asyncio.StreamReader) -> None:
+        await asyncio.sleep(0.05)  # until that has come
+        if reader.at_eof():
+            raise ConnectionError
+
+
+class HangsUpInFlight(HangsUpOnHalfClosed):
+    """The same, but only while an answer takes long."""
+
+    async def read_body(self, request: Request, reader: asyncio.StreamReader) -> None:
+        if self.slow:
+            await super().read_body(request, reader)
+
+
+class WaitsForIdleConnections(CarefulService):
+    def end_idle(self) -> None:
+        pass
+
+
+class ResetsUploads(CarefulService):
+    async def linger(self, reader: asyncio.StreamReader) -> None:
+        pass
+
+
+class DropsKeptConnections(CarefulService):
+    """When it stops, it still reads requests on kept connections, and answers none."""
+
+    async def finish(self) -> None:
+        self.stopping = True
+        while self.idle:  # each is dropped with its next request
+            await asyncio.sleep(0.05)
+        await super().finish()
+
+    def before(self, request: Request) -> None:
+        if self.stopping and request.get(b"connection") == b"keep-alive":
+            raise ConnectionError
+
+
 class LosesWorkers(CarefulService):
     replaces = False
 

@@ -54,6 +54,7 @@ class CarefulService:
     limit = 32_768  # bytes of a header section
     replaces = True  # a worker that died
     overlaps = True  # the new workers with the old ones, in a restart
+    stopping = False
     exit_status = 0
     aloud = False  # whether the log goes to the standard output too
 
@@ -61,6 +62,7 @@ class CarefulService:
         self.environ, self.folder, self.slow = environ, folder, slow
         self.lines: list[str] = []
         self.connections: set[asyncio.StreamWriter] = set()
+        self.idle: set[asyncio.StreamWriter] = set()
 
     # What it is configured with
 
@@ -178,8 +180,8 @@ class CarefulService:
 
     def stays(self, request: Request) -> bool:
         """Return whether the connection is for more than this request."""
-        body = request.all(b"content-length") or request.all(b"transfer-encoding")
-        return request.version == "HTTP/1.1" and request.get(b"connection") == b"keep-alive" and not body
+        last = self.stopping or request.all(b"content-length") or request.all(b"transfer-encoding")
+        return request.version == "HTTP/1.1" and request.get(b"connection") == b"keep-alive" and not last
 
     async def answer(self, request: Request) -> dict[str, str]:
         """Answer a request, or refuse it."""
@@ -197,7 +199,10 @@ class CarefulService:
         request = Request("", "", "", [])
         status, fields = 200, {"Content-Type": "application/json"}
         try:
-            request = self.parse(await self.read_head(reader))
+            self.idle.add(writer)
+            begin = await reader.readexactly(1)
+            self.idle.discard(writer)
+            request = self.parse(begin + await self.read_head(reader))
             await self.read_body(request, reader)
             body = json.dumps(await self.answer(request)).encode()
         except Refused as error:
@@ -225,12 +230,18 @@ class CarefulService:
             while await self.serve(reader, writer):
                 pass
             writer.write_eof()
-            await asyncio.wait_for(reader.read(1_000_000), 1)  # so that the answer is not lost with what was not read
+            await asyncio.wait_for(self.linger(reader), 1)
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
             self.connections.discard(writer)
+            self.idle.discard(writer)
+
+    async def linger(self, reader: asyncio.StreamReader) -> None:
+        """Discard what still comes: what is not read would reset the connection, and lose the answer."""
+        while await reader.read(65_536):
+            pass
 
     # How it stops
 
@@ -240,6 +251,13 @@ class CarefulService:
 
     async def finish(self) -> None:
         """Wait until all that was accepted is answered."""
+        self.stopping = True
         await asyncio.sleep(0.2)
+        self.end_idle()
         while self.connections:
             await asyncio.sleep(0.05)
+
+    def end_idle(self) -> None:
+        """Close the connections on which no request has begun."""
+        for writer in self.idle:
+            writer.close()

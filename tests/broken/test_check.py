@@ -47,6 +47,14 @@ def url(running: ExitStack, service: CarefulService) -> str:
     return f"http://127.0.0.1:{running.enter_context(served(service))}"
 
 
+def logged(running: ExitStack, folder: Path, *words: str) -> Service:
+    """Start a service that the supervisor knows by these words, with a log in a folder."""
+    (log := folder / "log").touch()
+    command = [sys.executable, "-m", "tests.broken.supervisor", *words, "configured"]
+    config = {"SHARED_SECRET": SECRET, "PYTHONPATH": str(ROOT)}
+    return running.enter_context(Service(words[0], command, folder, config, log))
+
+
 RunCheck = Callable[..., tuple[int, str]]
 
 
@@ -82,27 +90,16 @@ def test_a_service_that_is_right(running: ExitStack, run_check: RunCheck) -> Non
     assert went.keys() == {case.name for case in CASES}
     assert {name for name, mark in went.items() if mark == "FAIL"} == set()
     unseen = {name for name, mark in went.items() if mark == "--"}
-    assert {name.partition("/")[0] for name in unseen} == {"config", "load", "rotate", "stop", "leak"}
+    assert {name.partition("/")[0] for name in unseen} == {"config", "load", "rotate", "life", "stop", "leak"}
     for name in unseen:
         assert output.count(name) == 2, "once in its turn, and once with the reason"
 
 
 def test_more_is_checked_when_more_is_given(running: ExitStack, tmp_path: Path, run_check: RunCheck) -> None:
     """An instance without a secret, the log, the process."""
-    log = tmp_path / "log"
-    log.touch()
-    command = [sys.executable, "-m", "tests.broken.supervisor", "careful", "any case", "configured"]
-    config = {"SHARED_SECRET": SECRET, "PYTHONPATH": str(ROOT)}
-    service = running.enter_context(Service("careful", command, tmp_path, config, log))
-    more = [
-        "--unconfigured-url",
-        url(running, CarefulService({})),
-        "--log",
-        str(log),
-        "--pid",
-        str(service.process.pid),
-    ]
-    status, output = run_check("--url", service.url, *more)
+    service = logged(running, tmp_path, "careful", "any case")
+    more = ["--unconfigured-url", url(running, CarefulService({})), "--pid", str(service.process.pid)]
+    status, output = run_check("--url", service.url, "--log", str(tmp_path / "log"), *more)
     assert status == 0, output
     went = outcomes(output)
     for name in ("config/unset-missing", "config/first-wrong", "leak/own-secret", "leak/query", "load/memory"):
@@ -186,6 +183,14 @@ def test_what_is_only_recommended_does_not_fail(running: ExitStack, run_check: R
     status, output = run_check("--url", url(running, BROKEN["errors/no-store"]({"SHARED_SECRET": SECRET})))
     assert outcomes(output)["errors/no-store"] == "FAIL"
     assert status == 0
+
+
+def test_a_logged_query_fails_one_case(running: ExitStack, tmp_path: Path, run_check: RunCheck) -> None:
+    """The contract itself sends the secret in a query; a service that logs queries has not logged more than that."""
+    service = logged(running, tmp_path, "broken", "leak/query")
+    status, output = run_check("--url", service.url, "--log", str(tmp_path / "log"))
+    assert status == 0
+    assert [name for name, mark in outcomes(output).items() if mark == "FAIL"] == ["leak/query"]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def target(options: argparse.Namespace, secret: str) -> Target:
             return instances[state]
         if state == "unset":
             raise NotCheckedError("It needs the URL of an instance without a secret: UNCONFIGURED_URL.")
-        if state in ("files", "slow"):
+        if state in ("files", "slow", "silent"):
             raise NotCheckedError("It needs to start, change and stop the service itself.")
         environ = " ".join(f"{name}={value!r}" for name, value in STATES[state].items())
         raise NotCheckedError(f"A URL cannot show this: it needs a service started with {environ or 'no secret'}.")

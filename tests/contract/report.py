@@ -53,12 +53,14 @@ def requirements_table() -> str:
 
 def results_line(results: Results) -> str:
     """Return how many of the cases every service passed, in one line of Markdown."""
-    required = sum(case.requirement.level == "required" for case in CASES)
-    passed = {name: sum(of.outcome == "passed" for of in results[name].values()) for name in sorted(results)}
-    of_all = f"{len(CASES)} cases, {required} of them required"
-    if set(passed.values()) == {len(CASES)}:
-        return f"All {len(passed)} pass all {of_all}."
-    return f"Of {of_all}: " + ", ".join(f"{name} passes {count}" for name, count in passed.items()) + "."
+    required = {case.name for case in CASES if case.requirement.level == "required"}
+    failed = {name: {case for case, of in results[name].items() if of.outcome != "passed"} for name in sorted(results)}
+    of_all = f"{len(CASES)} cases, {len(required)} of them required"
+    if not any(failed.values()):
+        return f"All {len(failed)} pass all {of_all}."
+    counts = ", ".join(f"{name} fails {len(cases)}" for name, cases in failed.items() if cases)
+    only = "" if any(cases & required for cases in failed.values()) else " What fails is only recommended."
+    return f"Of {of_all}, {counts}.{only}"
 
 
 def results_table(results: Results) -> str:

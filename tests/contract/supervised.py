@@ -1,6 +1,8 @@
 """A service with a supervisor, whose secrets are in files: its workers, and changing those files."""
 
 import os
+import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import psutil
 
 from .http1 import request
 from .target import Instance, NotCheckedError, Target
+from .waiting import wait_until
 
 
 def write_secret(file: Path, text: str | None) -> None:
@@ -38,6 +41,22 @@ def supervised(target: Target) -> tuple[Instance, Path, set[int]]:
     if instance.folder is None or instance.pid is None:
         raise NotCheckedError("It needs the process and the secrets' files.")
     return instance, instance.folder, workers(instance)
+
+
+def reloads(instance: Instance, deadline: float, meanwhile: Callable[[], object] = lambda: None) -> bool:
+    """Send SIGHUP, and return whether all workers are replaced in time; `meanwhile` is called again and again."""
+    before = workers(instance)
+
+    def replaced() -> bool:
+        meanwhile()
+        now = workers(instance)
+        return len(now) >= len(before) and not now & before
+
+    for _ in range(2):  # a supervisor may give up on a worker that starts slowly: uvicorn does after 5 s
+        psutil.Process(instance.pid).send_signal(signal.SIGHUP)
+        if wait_until(replaced, deadline / 2):
+            return True
+    return False
 
 
 def refusal(target: Target, secret: str) -> str | None:

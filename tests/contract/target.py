@@ -33,6 +33,7 @@ STATES = {  # the environment that a service is started with
     },
     "crowded": {"SHARED_SECRET": SECRET},  # alone with the cases that would keep others waiting
     "slow": {"SHARED_SECRET": SECRET},  # the protected path writes "in flight" to the log, and takes seconds
+    "silent": {"SHARED_SECRET": SECRET},  # stopped while nothing comes on its connections
 }
 
 

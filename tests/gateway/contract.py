@@ -4,8 +4,11 @@ from tests.contract.groups import CASES
 from tests.contract.target import Instance, NotCheckedError, Target
 
 OTHER_STATES = ("config", "rotate", "stop")  # these groups need a service that is started in other ways
-WORDS = "errors/words"  # the gateway's errors are for clients, and have other words than an origin's
-CHECKABLE = [case for case in CASES if case.group not in OTHER_STATES and case.name != WORDS]
+NOT_MET = (
+    "errors/words",  # the gateway's errors are for clients, and have other words than an origin's
+    "life/refused-upload",  # HAProxy closes the connection at once when it refuses a request whose body still comes
+)
+CHECKABLE = [case for case in CASES if case.group not in OTHER_STATES and case.name not in NOT_MET]
 UNANSWERED = "wire/length-twice"  # HAProxy 3.2 fails this case: it closes the connection without an answer
 
 

@@ -14,7 +14,7 @@ from shared.docs.render import GATEWAY
 from tests.commands import PROGRAMS, run
 from tests.gateway.runner import Gateway
 from tests.markdown import Block
-from tests.pages.routes import ROUTES, secret
+from tests.pages.routes import DOCS, ROUTES, secret
 from tests.processes import Service
 
 
@@ -33,7 +33,7 @@ class Step(Enum):
 
 def steps(app: str, page: Sequence[Block]) -> Iterator[tuple[Step, Block]]:
     """Return each block of a page with its step; a block without a step would go untested, so it is an error."""
-    files = {path.name for path in new.files(APPS[app].folder)}
+    files = {path.name for path in new.files(APPS[app])}
     start = f".venv/bin/{APPS[app].start}"
     before: Step | None = None
     for block in page:
@@ -51,7 +51,7 @@ def steps(app: str, page: Sequence[Block]) -> Iterator[tuple[Step, Block]]:
                 step = Step.RUN
             case "http" if before is Step.ASK:
                 step = Step.COMPARE
-            case "diff" if block.heading in ROUTES:
+            case "diff" if block.heading in (*ROUTES, DOCS):
                 step = Step.CHANGE
             case "text" if block.heading == "Who does what":
                 step = Step.LOOK

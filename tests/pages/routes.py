@@ -1,5 +1,6 @@
-"""Apply the changes to app.py that documents show: add a route, then open it."""
+"""Apply the changes to app.py that documents show: add a route, then open it; open the docs."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ ROUTES = {  # sections that change app.py, and the status of the new route witho
     "Add a route": 401,
     "Open a route on purpose": 200,
 }
+DOCS = "Docs while developing"  # a section that may change app.py too, on its own: to open what its diff lists
 
 
 def secret(folder: Path) -> str:
@@ -27,16 +29,31 @@ def status(service: Service, path: str, with_secret: bool = False, method: str =
     return requests.request(method, service.url + path, headers=headers, timeout=DEADLINE).status_code
 
 
+def changed(page: Sequence[Block], heading: str, code: str) -> str:
+    """Return code with the diffs of a section applied."""
+    for block in page:
+        if (block.heading, block.language) == (heading, "diff"):
+            code = apply(block.code, code)
+    return code
+
+
 def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
     """Change the app.py in a folder as a document says; check that the new route is protected, and then open.
 
     `serve` returns the service of the folder, not started.
     """
+    app = folder / "app.py"
+    original = app.read_text()
+    app.write_text(with_docs := changed(page, DOCS, original))
+    if with_docs != original:
+        with serve() as service:
+            for path in re.findall(r'"GET", "(.+?)"', with_docs):
+                assert status(service, path) == 200, f"{DOCS}: {path}"
+            assert status(service, "/protected") == 401, DOCS
+    app.write_text(original)
     for heading, expected in ROUTES.items():
-        diffs = [block.code for block in page if (block.heading, block.language) == (heading, "diff")]
-        assert diffs, f"there is no diff under {heading!r}"
-        for diff in diffs:
-            (folder / "app.py").write_text(apply(diff, (folder / "app.py").read_text()))
+        app.write_text(changed(page, heading, before := app.read_text()))
+        assert app.read_text() != before, f"there is no diff under {heading!r}"
         with serve() as service:
             assert status(service, "/items", with_secret=True) == 200, heading
             assert status(service, "/items") == expected, heading

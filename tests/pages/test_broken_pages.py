@@ -21,8 +21,8 @@ from tests.selection import values
 pytestmark = pytest.mark.copies
 DEADLINE = 120.0  # seconds
 APP = "fastapi"
-RULE, SERVER, REQUIREMENTS, README, CODE = (
-    f"apps/{APP}/{name}" for name in ("shared_secret.py", "gunicorn.conf.py", "requirements.txt", "README.md", "app.py")
+RULE, REQUIREMENTS, README, CODE = (
+    f"apps/{APP}/{name}" for name in ("shared_secret.py", "requirements.txt", "README.md", "app.py")
 )
 TEMPLATE = "shared/docs/page.md.jinja"
 
@@ -46,16 +46,17 @@ BREAKS = {
     "accepts every secret": Break(RULE, "return None if fits else INVALID", "return None", "expected 401"),
     "accepts two secrets": Break(RULE, "if len(values) > 1:", "if len(values) > 9:", "the contract"),
     "does not import": Break(CODE, "import HEADER, SharedSecret", "import Secret", "ImportError"),
-    "does not start": Break(SERVER, '"app:app"', '"app:nothing"', "at its start"),
+    "does not start": Break(CODE, '"app:app"', '"app:nothing"', "at its start"),
     "is not installed": Break(REQUIREMENTS, "fastapi==", "fastapi==9999.", "No matching distribution"),
     "file is not on the page": Break(TEMPLATE, "### `{{ name }}`", "### {{ name }}.txt", "no step tests this"),
     "command is different": Break(TEMPLATE, "python3 -m venv .venv", "python3 -m venv .env", "not found"),
     "path is different": Break(TEMPLATE, '/healthz")', '/health")', "expected 200"),
     "key is missing": Break(TEMPLATE, 'Bearer YOUR_API_KEY\\"', 'Bearer \\"', "expected 200"),
-    "name is not known": Break(TEMPLATE, "{{ plug }}", "{{ plugged }}", "plugged"),
+    "name is not known": Break(TEMPLATE, "{{ purpose }}", "{{ purposed }}", "purposed"),
     "change does not apply": Break(README, " async def healthz()", " async def health()", "0 times"),
     "change does not work": Break(README, "+async def items()", "+async def items(", "at its start"),
     "change opens more": Break(README, '("GET", "/items")}', '("GET", "/items"), ("GET", "/docs")}', "/docs"),
+    "docs stay closed": Break(README, '("GET", "/docs")', '("GET", "/doc")', "Docs while developing: /doc"),
     "change is elsewhere": inserted(TEMPLATE, "Next steps", "```diff\n-a\n+b\n```", "no step tests this"),
     "language is not known": inserted(README, OPENING, "```bash\nexit 1\n```", "no step tests this"),
     "code has no file": inserted(README, OPENING, "```python\nexit(1)\n```", "no step tests this"),

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.copies
 def test_snippets(app: str, built: Path) -> None:
     """Each snippet is the code at its path and line, with the hash of that code; each piece is a whole definition."""
     snippets: dict[str, dict[str, Any]] = json.loads((built / "docs" / "snippets.json").read_text())[app]
-    assert set(snippets["files"]) == {path.name for path in new.files(APPS[app].folder)}
+    assert set(snippets["files"]) == {path.name for path in new.files(APPS[app])}
     code = (APPS[app].folder / "app.py").read_text()
     defined = re.findall(r"(?m)^ *(?:async def|def|class) (\w+)", code)
     assert sorted(name.rpartition(".")[2] for name in snippets["pieces"]) == sorted(defined)

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 from ..case import Case, Finding, Requirement, Trial
@@ -13,7 +14,13 @@ from ..waiting import wait_until
 QUIET = Requirement(
     "No log has a secret in it, neither the service's own nor what a client presents as one.",
     "ASVS 5.0 14.2.1 and 16.2.5; CWE-532",
-    "Log the path without its query, no header, and no line that was refused.",
+    "Log the path, no header, and no line that was refused.",
+)
+QUERIES = replace(
+    QUIET,
+    requirement="A secret that a client puts into the query by mistake is not in the log.",
+    hint="Log the path without its query.",
+    level="recommended",
 )
 LINES = Requirement(
     "A client cannot write lines of its own into a log.",
@@ -74,7 +81,9 @@ def lines_with(words: Sequence[str], log: str) -> Finding:
 def own_secret(target: Target) -> Finding:
     """Look for the secrets that the service has, and for what is nearly one of them."""
     words = [target.secret, target.secret[:-1], target.secret.swapcase(), target.previous]
-    return lines_with(words, log_after(target, *careless(b"<secret>")))
+    log = log_after(target, *careless(b"<secret>"))
+    asked = re.escape(target.protected) + r"\?[^\s\"']*"  # auth/in-query puts it there, and leak/query is about that
+    return lines_with(words, re.sub(asked, target.protected, log))
 
 
 def presented_secret(target: Target) -> Finding:
@@ -98,6 +107,6 @@ def forged_line(target: Target) -> Finding:
 CASES: list[Case] = [
     Trial("leak/own-secret", QUIET, f"the secret, {CARELESSLY}", own_secret),
     Trial("leak/presented-secret", QUIET, f"a wrong secret, {CARELESSLY}", presented_secret),
-    Trial("leak/query", QUIET, "a secret in the query", query),
+    Trial("leak/query", QUERIES, "a secret in the query", query),
     Trial("leak/forged-line", LINES, "GET /a%0d%0aFORGED", forged_line),
 ]
