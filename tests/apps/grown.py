@@ -61,9 +61,8 @@ def upload(kind: bytes, size: int = 1, name: bytes = b"file", part: bytes = b"ap
     return post("/upload", kind, head % (name, part) + b"x" * size + b"\r\n--x--\r\n")
 
 
-ADDED: dict[
-    str, tuple[bytes, range, Any]
-] = {  # a request; with the secret, its status and the JSON or part of its body
+# A request; with the secret, the range of its status, and the JSON or a part of its body.
+ADDED: dict[str, tuple[bytes, range, Any]] = {
     "json": (post("/json", JSON, b'{"name": "x"}'), OK, {"name": "x"}),
     "path": (request("/things/7"), OK, {"thing": 7}),
     "form": (post("/form", FORM, b"name=x"), OK, {"name": "x"}),

@@ -23,7 +23,7 @@ from tests.processes import START_DEADLINE, STOP_DEADLINE, Service, end
 from tests.selection import parameters
 
 DEADLINE = 30.0  # seconds for a request
-AT_ONCE, TRIES = 4, 3
+AT_ONCE = 4
 BENCH = ROOT / ".venv" / "bench" / "bin"  # where httptools is installed
 ACTIVATE = """
 import os, socket
@@ -36,17 +36,6 @@ os.execlp("gunicorn", "gunicorn")
 Way = Callable[[str, Path], None]
 
 
-class Copy(Service):
-    """A copy of an app, which does not look for a free port forever where the server insists on another."""
-
-    tries = 0
-
-    def listen_on(self, port: int) -> None:
-        self.tries += 1
-        assert self.tries <= TRIES, f"{self.name} cannot start, because a port is in use: {self.command[-1]}"
-        super().listen_on(port)
-
-
 def copy(app: str, folder: Path, line: str, programs: Path | None = None, **config: str) -> Service:
     """Return a copy of an app as a service, not started; a person types the line in its folder.
 
@@ -54,7 +43,7 @@ def copy(app: str, folder: Path, line: str, programs: Path | None = None, **conf
     """
     home = Path(shutil.copytree(APPS[app].folder, folder / app, ignore=shutil.ignore_patterns("__pycache__")))
     (log := folder / "log").touch()
-    return Copy(app, ["sh", "-c", line], home, {"SHARED_SECRET": SECRET, **config}, log, programs)
+    return Service(app, ["sh", "-c", line], home, {"SHARED_SECRET": SECRET, **config}, log, programs)
 
 
 @contextmanager
