@@ -9,21 +9,22 @@ DOCS_PORT := 8010
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
 INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
+OLDEST := $(APPS:%=.venv/oldest-%/$(INSTALLED))
 TESTS := .venv/tests/bin
 MANAGE := $(PYTHON) shared/gateway/manage.py
-LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
+LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 field = $(shell $(PYTHON) -m shared.apps $1 $2)
-format = $(TESTS)/ruff format $1 --exclude 'apps/*/app.py' && $(TESTS)/ruff format $1 --line-length 88 apps/*/app.py
+format = $(TESTS)/ruff format $1 --exclude 'apps/*/*app.py' && $(TESTS)/ruff format $1 --line-length 88 apps/*/*app.py
 option = $(if $(filter undefined,$(origin $1)),,--$2 '$($1)')
 
 ifeq ($(APPS),)
-$(error $(PYTHON) -m shared.apps does not print the apps. Is there a $(PYTHON)? Name another: make PYTHON=python3.13 ...)
+$(error $(PYTHON) cannot be used. Name another: make PYTHON=python3.13 ...)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate test $(APPS:%=test-%) test-copies test-stack test-bench \
-	contract check report bench bench-readme docs docs-site docs-serve lint format sync lock clean setup
+.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate \
+	test $(APPS:%=test-%) test-oldest test-copies test-stack test-bench contract check report bench bench-readme docs docs-site docs-serve lint format sync lock clean setup
 
 help: # list the targets
 	@awk -F ' # ' '/^## / { print "\n" substr($$0, 4) ":" } \
@@ -39,7 +40,7 @@ run: $(ENVS) setup # serve all five at once; Ctrl-C ends them
 	@$(MAKE) PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
 
 new: # copy an app to a new folder: FROM=falcon TO=../my-api
-	@$(PYTHON) -m shared.new "$$FROM" "$$TO"
+	@$(PYTHON) -m shared.new "$$FROM" "$$TO" $(PYTHON)
 
 ## Gateway
 gateway: setup # the gateway in front of `make run`, with a local haproxy
@@ -68,6 +69,9 @@ test: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) $(ENVS) # start every ap
 
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app, without the gateway
 	$(TESTS)/pytest --app $* tests/apps tests/broken tests/bench
+
+test-oldest: .venv/tests/$(INSTALLED) $(OLDEST) # run the contract with the oldest versions that each pyproject.toml allows
+	$(TESTS)/pytest --oldest tests/apps/test_contract.py -k test_case
 
 test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # test copies of the apps, set up as their READMEs say, and the pages
 	$(TESTS)/pytest --copies -m 'not stack and not bench' \
@@ -116,7 +120,7 @@ lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) 
 	$(TESTS)/mypy --python-executable .venv/bench/bin/python --exclude shared/docs/conf.py shared tests
 	$(TESTS)/mypy --python-executable .venv/docs/bin/python shared/docs/conf.py
 	for app in $(APPS); do (cd apps/$$app && ../../$(TESTS)/mypy --config-file ../../pyproject.toml \
-		--python-executable ../../.venv/$$app/bin/python .) || exit; done
+		--python-executable ../../.venv/$$app/bin/python --exclude test_app.py .) || exit; done
 	$(TESTS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
@@ -128,13 +132,13 @@ sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared
 	@$(TESTS)/python -m tests.bench.tables
 
 lock: $(UV) # pin the newest versions that the pyproject.toml files allow
-	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) pip compile $(LOCK) \
-		pyproject.toml --output-file requirements.txt) || exit; done
-	$(UV) pip compile $(LOCK) --group contract --output-file tests/contract/requirements.txt
-	$(UV) pip compile $(LOCK) --group tests --output-file tests/requirements.txt
-	$(UV) pip compile $(LOCK) --group grown --output-file tests/apps/grown.txt
-	$(UV) pip compile $(LOCK) --group bench --output-file tests/bench/requirements.txt
-	$(UV) pip compile $(LOCK) --group docs --output-file shared/docs/requirements.txt
+	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) $(LOCK) pyproject.toml -o requirements.txt && \
+		$(abspath $(UV)) $(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt) || exit; done
+	$(UV) $(LOCK) --group contract -o tests/contract/requirements.txt
+	$(UV) $(LOCK) --group tests -o tests/requirements.txt
+	$(UV) $(LOCK) --group grown -o tests/apps/grown.txt
+	$(UV) $(LOCK) --group bench -o tests/bench/requirements.txt
+	$(UV) $(LOCK) --group docs -o shared/docs/requirements.txt
 
 clean: # remove the environments, caches and reports; .env and .secrets stay
 	rm -rf .venv .*_cache .hypothesis build
@@ -156,9 +160,15 @@ $(BUILD)/docs:
 .venv/bench/$(INSTALLED): tests/bench/requirements.txt
 $(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt
 .venv/%/$(INSTALLED): | $(UV)
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("This needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.13 ...")'
 	@echo "Setting up .venv/$*"
 	@rm -rf .venv/$*
 	@$(UV) venv --quiet --python $(PYTHON) .venv/$*
 	@$(UV) pip install --quiet --require-hashes --python .venv/$*/bin/python --requirement $<
+	@touch $@
+
+$(OLDEST): .venv/oldest-%/$(INSTALLED): apps/%/pyproject.toml | $(UV)
+	@echo "Setting up .venv/oldest-$*"
+	@rm -rf .venv/oldest-$*
+	@$(UV) venv --quiet --python $(PYTHON) .venv/oldest-$*
+	@$(UV) pip install --quiet --resolution lowest-direct --python .venv/oldest-$*/bin/python --requirement $<
 	@touch $@

@@ -12,10 +12,19 @@ from shared.apps import APPS, ROOT, App
 
 USAGE = "make new FROM=falcon TO=../my-api"
 COPIES = {  # what is the same in every app of an interface: `make sync` copies it
-    "WSGI": (".gitignore", "gunicorn.conf.py", "shared_secret.py", "worker.py"),
-    "ASGI": (".gitignore", "shared_secret.py"),
+    "WSGI": (".dockerignore", ".gitignore", "gunicorn.conf.py", "shared_secret.py", "worker.py"),
+    "ASGI": (".dockerignore", ".gitignore", "shared_secret.py"),
 }
-FILES = ("app.py", "Dockerfile", "pyproject.toml", "README.md", "requirements.txt")  # what each app has of its own
+FILES = (  # what each app has of its own
+    "app.py",
+    "Dockerfile",
+    "GROW.md",
+    "pyproject.toml",
+    "README.md",
+    "requirements-dev.txt",
+    "requirements.txt",
+    "test_app.py",
+)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -24,8 +33,11 @@ def files(app: App) -> list[Path]:
     return [app.folder / name for name in (*FILES, *COPIES[app.interface])]
 
 
-def new(source: str, target: str) -> str:
-    """Create the folder `target` from the app `source`, completely or not at all; return the commands to run next."""
+def new(source: str, target: str, python: str = "python3") -> str:
+    """Create the folder `target` from the app `source`, completely or not at all; return the commands to run next.
+
+    They use the program `python`.
+    """
     if source not in APPS:
         sys.exit(f"FROM={source}: there is no such app. Choose one of {', '.join(APPS)}: {USAGE}")
     if not target:
@@ -60,7 +72,7 @@ def new(source: str, target: str) -> str:
         raise
     return f"""{target} is a copy of apps/{source} named {name}, with a new secret in its .env. Next, run:
 
-  cd {shlex.quote(str(folder))} && python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.txt
+  cd {shlex.quote(str(folder))} && {python} -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.txt
   (set -a; . ./.env; exec .venv/bin/{APPS[source].start})
 """
 

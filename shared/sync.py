@@ -4,10 +4,11 @@ Each app gets a README.md and a Dockerfile, made from templates, and copies of t
 The README.md of the repository gets its table of the apps.
 """
 
+from functools import partial
 from pathlib import Path
 
 from shared.app.shared_secret import HEADER
-from shared.apps import APPS, HOST, ORIGIN, PORT, ROOT
+from shared.apps import APPS, HOST, ORIGIN, PORT, ROOT, VENV, App
 from shared.documents import templates, with_part
 from shared.new import COPIES
 
@@ -21,11 +22,19 @@ def apps_table() -> str:
     return "\n".join(["| app | server | how the check is plugged in | port |", "|---|---|---|---|", *rows])
 
 
+def plus(app: App, first: str, following: str) -> str:
+    """Return the lines of app.py from the one that begins with a text up to another, as a diff adds them."""
+    code = (app.folder / "app.py").read_text()
+    part = code[code.index(f"\n{first}") : code.index(f"\n{following}")].strip("\n")
+    return "\n".join(f"+{line}" for line in [*part.split("\n"), ""])
+
+
 def made() -> dict[Path, bytes]:
     """Return the content of every file that `make sync` writes, by path."""
     files = {}
     for app in APPS.values():
-        values = {"app": app, "host": HOST, "port": PORT, "origin": ORIGIN, "header": HEADER}
+        values = {"app": app, "host": HOST, "port": PORT, "origin": ORIGIN, "header": HEADER, "venv": VENV}
+        values["plus"] = partial(plus, app)
         for name, template in (("README.md", f"readme/{app.name}.md.jinja"), ("Dockerfile", "Dockerfile.jinja")):
             files[app.folder / name] = TEMPLATES.get_template(template).render(values).encode()
         for name in COPIES[app.interface]:

@@ -11,11 +11,12 @@ from shared.documents import sections
 
 
 class Block(NamedTuple):
-    """A code block: the heading above it, its language, and the code that a reader copies."""
+    """A code block: the heading above it, its language, the code that a reader copies, and the name of its file."""
 
     heading: str
     language: str
     code: str
+    title: str = ""
 
 
 def blocks(text: str) -> list[Block]:
@@ -27,7 +28,9 @@ def blocks(text: str) -> list[Block]:
         elif token.type in ("code_block", "html_block"):
             raise AssertionError(f"use a fence with a language, so that it can be tested:\n{token.content}")
         elif token.type == "fence":
-            found.append(Block(heading, token.info, token.content))
+            info = re.fullmatch(r'(\S+)(?: title="([^"]+)")?', token.info)
+            assert info, f"after its language, a fence may have a title, and nothing else: {token.info!r}"
+            found.append(Block(heading, info[1], token.content, info[2] or ""))
         opened = token.type == "heading_open"
     return found
 
@@ -45,15 +48,22 @@ def blocks_of_html(text: str) -> list[Block]:
             heading = element.get_text().rstrip("¶")  # the link to the heading
         else:
             language = re.search(r"highlight-(\w+)", " ".join(element["class"]))
+            caption = element.find_previous_sibling(class_="code-block-caption")
             assert language
-            found.append(Block(heading, language[1], element.select("pre")[0].get_text()))
+            title = caption.select(".caption-text")[0].get_text() if caption else ""
+            found.append(Block(heading, language[1], element.select("pre")[0].get_text(), title))
     return found
+
+
+def sides(diff: str) -> tuple[str, str]:
+    """Return the code that a diff shows, as it was and as it becomes."""
+    lines = [line if line.strip("\n") else " \n" for line in diff.splitlines(keepends=True)]  # editors strip the space
+    old, new = ("".join(line[1:] for line in lines if line[0] in kept) for kept in (" -", " +"))
+    return old, new
 
 
 def apply(diff: str, code: str) -> str:
     """Return code with a diff applied; the lines that the diff keeps and removes must occur in it exactly once."""
-    lines = [line if line.strip("\n") else " \n" for line in diff.splitlines(keepends=True)]  # editors strip the space
-    old = "".join(line[1:] for line in lines if line[0] in " -")
-    new = "".join(line[1:] for line in lines if line[0] in " +")
+    old, new = sides(diff)
     assert code.count(old) == 1, f"the code has this {code.count(old)} times, not once:\n{old}"
     return code.replace(old, new)

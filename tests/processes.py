@@ -37,7 +37,9 @@ def free_port() -> int:
             return port
 
 
-def spawn(command: list[str], folder: Path, environ: Mapping[str, str], out: Any, err: Any) -> subprocess.Popen[bytes]:
+def spawn(
+    command: list[str], folder: Path, environ: Mapping[str, str], out: Any, err: Any, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own; `end_all` ends it if nothing else does."""
     with spawning:
         if spawned is None:
@@ -46,7 +48,7 @@ def spawn(command: list[str], folder: Path, environ: Mapping[str, str], out: Any
             command,
             cwd=folder,
             env=environ,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=out,
             stderr=err,
             start_new_session=True,

@@ -2,15 +2,18 @@
 
 import ast
 import hashlib
+import os
 import shlex
+import subprocess
 import textwrap
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared import new
 from shared.app.shared_secret import HEADER
-from shared.apps import APPS, ORIGIN, ROOT
+from shared.apps import APPS, ORIGIN, ROOT, VENV
 from shared.documents import sections, templates
 from shared.gateway.manage import SETTINGS
 
@@ -18,7 +21,7 @@ LANGUAGES = {".md": "markdown", ".py": "python", ".toml": "toml", "Dockerfile": 
 SITE = "https://origin-guard.example"  # where the pages will be, unless `make docs` is given another address
 GATEWAY = f"http://127.0.0.1:{SETTINGS['GATEWAY_PORT']}"
 ANSWER = "<answer {}>"  # in a draft, the place of an answer, by number
-LEFT_OUT = ("Grow it", "Report errors")  # of the README: they need packages that the page does not install
+LEFT_OUT = ("Develop", "Grow it", "Report errors")  # of the README: what they need is not on the page
 TEMPLATES = templates(ROOT / "shared" / "docs")
 
 
@@ -43,6 +46,32 @@ class AppSnippets:
     packages: dict[str, str]  # pinned versions, by name
     files: dict[str, Snippet]
     pieces: dict[str, Snippet]  # functions and classes of app.py, by qualified name
+
+
+@dataclass(frozen=True)
+class Snippets:
+    """What snippets.json holds, as snippets.schema.json describes it."""
+
+    commit: str | None
+    version: str
+    apps: dict[str, AppSnippets]
+
+
+def commit() -> str | None:
+    """Return the commit that is checked out, with `-dirty` if tracked files differ; None without a git repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude", "*"]
+    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(ROOT.parent)}  # a repository around this one does not count
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def version() -> str:
+    """Return the version of origin-guard."""
+    found: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return found
 
 
 def snippet(path: str, line: int, code: str) -> Snippet:
@@ -125,6 +154,7 @@ def render(app: str, snippets: AppSnippets, site: str) -> Draft:
         install=shlex.join(map("==".join, snippets.packages.items())),
         start=snippets.start,
         origin=ORIGIN,
+        venv=VENV,
         gateway=GATEWAY,
         readme=from_readme(snippets.files["README.md"].code),
         others={other.name: other.title for other in APPS.values() if other.name != app},

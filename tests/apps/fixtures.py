@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.apps import APPS
+from shared.apps import APPS, ROOT
 from tests.apps.documents import README, is_whole, quick_start, versions, with_answers, with_results
 from tests.apps.running import PREVIOUS, SECRET, build, set_up
 from tests.contract.case import Exchange
@@ -24,6 +24,7 @@ Services = Callable[[str, str], Service]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let copies be tested instead of the apps, and a report be written."""
     parser.addoption("--copies", action="store_true", help="test copies of the apps, set up as their READMEs say")
+    parser.addoption("--oldest", action="store_true", help="run the apps with the oldest versions that they allow")
     parser.addoption("--report", type=Path, help="write how the contract went to this folder, as HTML and as JSON")
 
 
@@ -67,6 +68,7 @@ def services(
     request: pytest.FixtureRequest, starters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Services]:
     """Give the running service of an app in a state; what tests are known to need is started side by side, ahead."""
+    oldest = request.config.getoption("--oldest")
     started: dict[tuple[str, str], Future[Service]] = {}
     lock = threading.Lock()
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -74,7 +76,9 @@ def services(
         def start(app: str, state: str) -> Future[Service]:
             with lock:
                 if (app, state) not in started:
-                    service = build(app, state, starters.get(app), tmp_path_factory.mktemp(f"{app}-{state}"))
+                    folder = tmp_path_factory.mktemp(f"{app}-{state}")
+                    programs = ROOT / ".venv" / f"oldest-{app}" / "bin" if oldest else None
+                    service = build(app, state, starters.get(app), folder, programs)
                     started[app, state] = pool.submit(service.__enter__)
                 return started[app, state]
 

@@ -1,4 +1,4 @@
-"""The apps as their READMEs let them grow: copies with everything that `Grow it` adds, and requests for that."""
+"""The apps as people let them grow: copies with everything that GROW.md adds, and requests for that."""
 
 import shutil
 from functools import partial
@@ -19,15 +19,17 @@ OK, WRONG, NO_FAILURE = range(200, 300), range(400, 500), range(200, 500)
 JSON, FORM, PARTS = b"application/json", b"application/x-www-form-urlencoded", b"multipart/form-data"
 
 
-def recipes(app: str, section: str = "Grow it") -> list[Block]:
-    """Return the code blocks of a section of an app's README: each is a diff of app.py, or commands."""
-    found = blocks(sections((APPS[app].folder / "README.md").read_text())[section])
+def recipes(app: str, section: str = "") -> list[Block]:
+    """Return the code blocks of GROW.md, or of a section of the README: each is a diff of app.py, or commands."""
+    folder = APPS[app].folder
+    text = sections((folder / "README.md").read_text())[section] if section else (folder / "GROW.md").read_text()
+    found = blocks(text)
     assert {block.language for block in found} <= {"diff", "sh"}, f"{app}: {section} has other code blocks too"
     return found
 
 
-def grow(app: str, folder: Path, section: str = "Grow it") -> Path:
-    """Copy an app to a folder that is not there yet, do all that a section of its README says, and return the folder.
+def grow(app: str, folder: Path, section: str = "") -> Path:
+    """Copy an app to a folder that is not there yet, do all that GROW.md or a section says, and return the folder.
 
     The diffs are applied to app.py in their order, and the commands run in the copy; its .venv has every package that
     a section asks for.

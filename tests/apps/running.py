@@ -25,10 +25,11 @@ OWN_STATES = STATES | {  # and those that only tests of these apps need
 }
 
 
-def build(app: str, state: str, starter: Path | None, folder: Path) -> Service:
+def build(app: str, state: str, starter: Path | None, folder: Path, programs: Path | None = None) -> Service:
     """Return a service, not started, with its log in the folder; it is a copy of the app if the state changes files.
 
-    `starter` is the folder of a copy that was set up as a user sets it up, with its own environment in .venv.
+    `starter` is the folder of a copy that was set up as a user sets it up, with its own environment in .venv;
+    `programs` is where the programs of another environment are.
     """
     log, home = folder / "log", starter or APPS[app].folder
     log.touch()
@@ -36,7 +37,7 @@ def build(app: str, state: str, starter: Path | None, folder: Path) -> Service:
         home = Path(shutil.copytree(home, folder / app, ignore=shutil.ignore_patterns(".venv")))
         code = home / "app.py"
         code.write_text(with_fault(code.read_text(), state))
-    programs = starter and starter / ".venv" / "bin"
+    programs = programs or (starter and starter / ".venv" / "bin")
     command = APPS[app].command
     return Service(app, command, home, environ(OWN_STATES[state], SECRET, PREVIOUS), log, programs)
 

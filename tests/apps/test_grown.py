@@ -1,7 +1,7 @@
-"""The grown apps: what the READMEs add under `Grow it` works and is behind the check, and the contract still holds.
+"""The grown apps: what GROW.md adds works and is behind the check, and the contract still holds.
 
 All five add the same routes, so that one test asks all, and a middleware (tween, tool, hook) that sets X-Seen.
-The route that raises is /protected in the state "crash"; no README needs one.
+The route that raises is /protected in the state "crash"; no recipe needs one.
 """
 
 import re
@@ -219,7 +219,7 @@ def test_prefix(app: str, start: Start) -> None:
     if APPS[app].interface == "WSGI":
         service, prefix = start(app, "configured", SCRIPT_NAME="/api"), "/api"
     else:  # the proxy has taken it off
-        serve = re.search(r"uvicorn app:app --root-path /api [^`]+", (APPS[app].folder / "README.md").read_text())
+        serve = re.search(r"uvicorn app:app --root-path /api [^`]+", (APPS[app].folder / "GROW.md").read_text())
         assert serve
         service, prefix = start(app, "configured", ["sh", "-c", f"exec {serve[0]} --port $PORT"]), ""
 
@@ -306,12 +306,12 @@ def test_a_scheme_of_a_route(homes: dict[str, Path], app: str) -> None:
 
 
 def test_each_recipe_works_alone(app: str, tmp_path: Path) -> None:
-    """Its diffs fit the app as it is, after those at the top of the section, and no name is missing then."""
+    """Its diffs fit the app as it is, after those at the top of GROW.md, and no name is missing then."""
     found = [block for block in recipes(app) if block.language == "diff"]
     for number, heading in enumerate({block.heading for block in found}):
         code = (APPS[app].folder / "app.py").read_text()
         for block in found:
-            code = apply(block.code, code) if block.heading in ("", heading) else code
+            code = apply(block.code, code) if block.heading in ("Grow it", heading) else code
         (tmp_path / f"{number}.py").write_text(code)
     run(f"{Path(sys.executable).with_name('ruff')} check --isolated --select F821 .", tmp_path)
 

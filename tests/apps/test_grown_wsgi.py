@@ -58,7 +58,7 @@ def statuses(service: Service, path: str) -> list[int]:
     ("pyramid", "env PYTHONPATH=. pserve production.ini"),
 ])  # fmt: skip
 def test_another_server(app: str, command: str, tmp_path: Path) -> None:
-    """What the README names besides `gunicorn` serves everything behind the check."""
+    """What GROW.md names besides `gunicorn` serves everything behind the check."""
     with serve(app, grow(app, tmp_path / app), tmp_path / "log", command) as service:
         for path in ("/protected", "/things/7", "/static/hello.txt", "/sub/hello", "/sub/healthz"):
             assert (path, statuses(service, path)) == (path, [401, 200])

@@ -153,6 +153,16 @@ def test_links_resolve() -> None:
     assert not broken, "these links lead nowhere:\n" + "\n".join(broken)
 
 
+def test_commands_without_make() -> None:
+    """What the README has beside a make target of the gateway is what make runs."""
+    rows = re.findall(r"(?m)^\| `(make .+?)` \| (.*`python3 shared/gateway.+) \|$", README.read_text())
+    assert len(rows) == 4
+    for target, others in rows:
+        command = [*target.split(), "--dry-run", "PYTHON=python3"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert set(re.findall("`(.+?)`", others)) <= set(done.stdout.replace("'", "").splitlines()), target
+
+
 @pytest.mark.parametrize("app", ["falcon"])
 def test_quick_start(app: str, tmp_path: Path) -> None:
     """The README shows what the requests that `make run` prints are answered."""

@@ -17,7 +17,6 @@ from shared.apps import APPS
 from tests.apps.running import PREVIOUS, SECRET
 from tests.contract.http1 import NO_ANSWER, exchange
 from tests.contract.supervised import write_secret
-from tests.markdown import readme_code
 from tests.processes import Service
 
 DEADLINE = 30.0  # seconds; a changed file takes effect within one, and a busy machine is slower than that
@@ -132,47 +131,6 @@ def test_health_check(service: Service) -> None:
             )
             assert (done.returncode == 0) == healthy
         thread.join()
-
-
-IN_PROCESS = """
-import asyncio, wsgiref.util
-from app import app
-from shared_secret import HEADER, SharedSecret
-
-class monkeypatch:  # what pytest's would do
-    def setattr(name, value):
-        setattr(__import__(name.partition(".")[0]), name.partition(".")[2], value)
-
-LINE
-statuses, environ, fields = [], {"PATH_INFO": "/protected"}, [(HEADER.lower().encode(), b"right")]
-scope = {"type": "http", "method": "GET", "path": "/protected", "raw_path": b"/protected", "root_path": "",
-    "query_string": b"", "headers": fields, "http_version": "1.1", "scheme": "http", "server": ("a.test", 80)}
-
-async def receive():
-    return {"type": "http.request"}
-
-async def send(message):
-    if "status" in message:
-        statuses.append(message["status"])
-
-if INTERFACE == "ASGI":
-    asyncio.run(app(scope, receive, send))
-else:
-    wsgiref.util.setup_testing_defaults(environ)
-    environ["HTTP_" + HEADER.upper().replace("-", "_")] = "right"
-    b"".join(app(environ, lambda status, headers, error=None: statuses.append(int(status[:3]))))
-assert statuses == [200], statuses
-"""
-
-
-@pytest.mark.parametrize("state", ["configured"])
-def test_rule_can_be_replaced(app: str, service: Service) -> None:
-    """A test in one process with the app gives it a rule, as the README says; the environment has no secret."""
-    (line,) = [code for code in readme_code(service.folder, "Test it") if "monkeypatch" in code]
-    code = IN_PROCESS.replace("LINE", line).replace("INTERFACE", repr(APPS[app].interface))
-    command = [str(service.programs / "python"), "-c", code]
-    done = subprocess.run(command, cwd=service.folder, env={}, capture_output=True, timeout=DEADLINE, check=False)
-    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.parametrize(("app", "document"), [("fastapi", "/openapi.json"), ("litestar", "/schema/openapi.json")])

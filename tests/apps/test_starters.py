@@ -16,11 +16,11 @@ import pytest
 import requests
 
 from shared.app.shared_secret import HEADER
-from shared.apps import APPS, ORIGIN, ROOT
+from shared.apps import APPS, ORIGIN, ROOT, VENV
 from shared.documents import sections
 from tests.commands import ENVIRON, PROGRAMS, run
 from tests.markdown import blocks, readme_code
-from tests.pages.routes import DEADLINE, secret, status, try_routes
+from tests.pages.routes import DEADLINE, secret, status, try_changes
 from tests.processes import Service, free_port
 
 pytestmark = pytest.mark.copies
@@ -61,12 +61,16 @@ def test_run(starter: Path, tmp_path: Path) -> None:
 
 
 def test_routes(starter: Path, tmp_path: Path) -> None:
-    """A route that is added is protected; a route that is opened is open, and nothing else is."""
+    """The changes that the README shows work."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
     (log := tmp_path / "log").touch()
     config, programs = {"SHARED_SECRET": secret(folder)}, starter / ".venv" / "bin"
     readme = blocks((folder / "README.md").read_text())
-    try_routes(readme, folder, lambda: Service(folder.name, APPS[starter.name].command, folder, config, log, programs))
+
+    def serve(start: str) -> Service:
+        return Service(folder.name, ["sh", "-e", "-c", start], folder, config, log, programs)
+
+    try_changes(APPS[starter.name], readme, folder, serve)
 
 
 def test_contract(starter: Path, tmp_path: Path) -> None:
@@ -103,13 +107,26 @@ def test_container(app: str, starter: Path, tmp_path: Path) -> None:
             subprocess.run(["docker", *command], capture_output=True, timeout=DEADLINE)
 
 
-@pytest.mark.parametrize("app", ["falcon"])  # the section is the same in each
-def test_upgrade(starter: Path, tmp_path: Path) -> None:
-    """The commands pin the newest versions, and the service runs with them."""
+def test_tests(starter: Path, tmp_path: Path) -> None:
+    """`pytest` passes with what the README installs for development."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
-    (folder / "requirements.txt").write_text("")
-    run("python3 -m venv .venv\n" + readme_code(folder, "Upgrade the dependencies")[0], folder)
-    assert "falcon==" in (folder / "requirements.txt").read_text()
+    run(f"{VENV}\n{readme_code(folder, 'Develop')[0]}", folder)
+
+
+@pytest.mark.parametrize("app", ["falcon"])  # the section is the same in each
+def test_dependencies(starter: Path, tmp_path: Path) -> None:
+    """A dependency is added, and the others keep their versions; with --upgrade they get the newest."""
+    folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
+    commands = readme_code(folder, "Add or upgrade a dependency")[0]
+    project, *locks = (folder / name for name in ("pyproject.toml", "requirements.txt", "requirements-dev.txt"))
+    project.write_text(project.read_text().replace('"falcon>=4.0",', '"falcon>=4.0", "itsdangerous",'))
+    locks[0].write_text("falcon==4.0.1\n")
+    run(f"{VENV}\n{commands}", folder)
+    for lock in locks:
+        assert "falcon==4.0.1 " in lock.read_text()
+        assert "itsdangerous==" in lock.read_text()
+    run(commands.replace("compile", "compile --upgrade"), folder)
+    assert "falcon==4.0.1 " not in "".join(lock.read_text() for lock in locks)
     with started(folder, tmp_path / "log") as service:
         assert status(service, "/protected", with_secret=True) == 200
         assert status(service, "/protected") == 401

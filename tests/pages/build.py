@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from shared.docs.render import AppSnippets, render, render_index, snippets
+from shared.apps import APPS
+from shared.docs.render import AppSnippets, Snippets, commit, render, render_index, snippets, version
 from tests.commands import run
 from tests.markdown import blocks
 from tests.pages.reader import Step, followed, steps
-from tests.pages.routes import try_routes
+from tests.pages.routes import try_changes
 from tests.processes import end_all
 
 
@@ -39,7 +40,7 @@ def attempt(app: str, site: str, folder: Path) -> tuple[str, AppSnippets]:
                 f"the page does not install {name} {version}"
             )
         reader.run_contract()
-        try_routes(page, reader.home, lambda: reader.serve(reader.commands))
+        try_changes(APPS[app], page, reader.home, reader.serve_with)
     return draft.with_answers(reader.answers), code
 
 
@@ -48,7 +49,7 @@ def build(apps: Sequence[str], site: str, folder: Path) -> list[str]:
 
     Return an error message for each page that does not work.
     """
-    errors, built = [], {}
+    errors, built, source = [], {}, commit()
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(max_workers=2) as pool:
         begun = {app: pool.submit(attempt, app, site, Path(place) / app) for app in apps}
         try:
@@ -68,8 +69,8 @@ def build(apps: Sequence[str], site: str, folder: Path) -> list[str]:
     if not errors:
         for app, (text, _) in built.items():
             (folder / f"{app}.md").write_text(text)
-        code = {app: code for app, (_, code) in built.items()}
-        (folder / "index.md").write_text(render_index(code, site))
-        as_json = json.dumps({app: asdict(code[app]) for app in code}, indent=1, ensure_ascii=False)
+        code = Snippets(source, version(), {app: code for app, (_, code) in built.items()})
+        (folder / "index.md").write_text(render_index(code.apps, site))
+        as_json = json.dumps(asdict(code), indent=1, ensure_ascii=False)
         (folder / "snippets.json").write_text(as_json + "\n")
     return errors

@@ -14,7 +14,7 @@ from shared.docs.render import GATEWAY
 from tests.commands import PROGRAMS, run
 from tests.gateway.runner import Gateway
 from tests.markdown import Block
-from tests.pages.routes import DOCS, ROUTES, secret
+from tests.pages.routes import TITLES, secret
 from tests.processes import Service
 
 
@@ -27,7 +27,7 @@ class Step(Enum):
     START = auto()  # the service
     ASK = auto()  # send a request
     COMPARE = auto()  # it is the answer to the request above it
-    CHANGE = auto()  # app.py
+    CHANGE = auto()  # app.py, or service.py
     LOOK = auto()
 
 
@@ -39,7 +39,7 @@ def steps(app: str, page: Sequence[Block]) -> Iterator[tuple[Step, Block]]:
     for block in page:
         last = block.code.rstrip().rpartition("\n")[2]
         match block.language:
-            case "python" if block.heading in files:
+            case "python" if block.title in files:
                 step = Step.WRITE
             case "sh" if last in (start, f"SHARED_SECRET= {start}"):
                 step = Step.START
@@ -51,12 +51,12 @@ def steps(app: str, page: Sequence[Block]) -> Iterator[tuple[Step, Block]]:
                 step = Step.RUN
             case "http" if before is Step.ASK:
                 step = Step.COMPARE
-            case "diff" if block.heading in (*ROUTES, DOCS):
+            case "diff" if block.title and block.title == TITLES.get(block.heading):
                 step = Step.CHANGE
             case "text" if block.heading == "Who does what":
                 step = Step.LOOK
             case _:
-                raise AssertionError(f"no step tests this block, under {block.heading!r}:\n{block.code}")
+                raise AssertionError(f"no step tests this block, under {block.heading!r}:\n{block.title}\n{block.code}")
         is_answer, needs_answer = step is Step.COMPARE, before is Step.ASK
         assert is_answer == needs_answer, f"the request above this block has no answer:\n{block.code}"
         yield step, block
@@ -87,11 +87,15 @@ class Reader:
         (log := self.folder / "log").touch()
         return Service(self.app, ["sh", "-e", "-c", commands], self.home, config, log, PROGRAMS)
 
+    def serve_with(self, start: str) -> Service:
+        """Return the service that a start command makes, with the page's other commands, not started."""
+        return self.serve(self.commands.replace(APPS[self.app].start, start))
+
     def take(self, step: Step, block: Block) -> None:
-        """Do what a block says; CHANGE is left to `try_routes`, COMPARE to those who look at the answers."""
+        """Do what a block says; CHANGE is left to `try_changes`, COMPARE to those who look at the answers."""
         match step:
             case Step.WRITE:
-                (self.home / block.heading).write_text(block.code)
+                (self.home / block.title).write_text(block.code)
             case Step.RUN:
                 run(block.code, self.home, TMPDIR=str(self.folder / "tmp"))
             case Step.SOURCE:

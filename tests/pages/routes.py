@@ -1,4 +1,4 @@
-"""Apply the changes to app.py that documents show: add a route, then open it; open the docs."""
+"""Make the changes that documents show: add a route, open it, open the docs, tell consumers apart, guard a service."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,7 +7,8 @@ from pathlib import Path
 import requests
 
 from shared.app.shared_secret import HEADER
-from tests.markdown import Block, apply
+from shared.apps import App
+from tests.markdown import Block, apply, sides
 from tests.processes import Service
 
 DEADLINE = 30.0  # seconds for a request
@@ -16,6 +17,15 @@ ROUTES = {  # sections that change app.py, and the status of the new route witho
     "Open a route on purpose": 200,
 }
 DOCS = "Docs while developing"  # a section that may change app.py too, on its own: to open what its diff lists
+CONSUMER = "Who is asking"  # a section that changes app.py on its own: GET /whoami answers with the consumer's name
+GUARDED = "Into a service that already runs"  # a section whose diff is all of service.py, before and after the change
+TITLES = {  # the file that a section changes
+    **dict.fromkeys((*ROUTES, DOCS, CONSUMER), "app.py"),
+    GUARDED: "service.py",
+}
+STARTS = {"WSGI": "gunicorn service:app", "ASGI": "uvicorn service:app --http h11 --port $PORT"}
+
+Serve = Callable[[str], Service]  # returns the service of a folder, not started, from its start command for the shell
 
 
 def secret(folder: Path) -> str:
@@ -23,37 +33,63 @@ def secret(folder: Path) -> str:
     return (folder / ".env").read_text().strip().removeprefix("SHARED_SECRET=")
 
 
+def ask(
+    service: Service, path: str, with_secret: bool = False, method: str = "GET", consumer: str | None = None
+) -> requests.Response:
+    """Send a request to a service, with or without the secret in the .env of its folder; return the answer.
+
+    `consumer` is the name that the gateway adds.
+    """
+    headers = {HEADER: secret(service.folder)} if with_secret else {}
+    if consumer:
+        headers["X-Consumer"] = consumer
+    return requests.request(method, service.url + path, headers=headers, timeout=DEADLINE)
+
+
 def status(service: Service, path: str, with_secret: bool = False, method: str = "GET") -> int:
     """Return the status of a request to a service, with or without the secret in the .env of its folder."""
-    headers = {HEADER: secret(service.folder)} if with_secret else {}
-    return requests.request(method, service.url + path, headers=headers, timeout=DEADLINE).status_code
+    return ask(service, path, with_secret, method).status_code
+
+
+def diffs(page: Sequence[Block], heading: str) -> list[str]:
+    """Return the diffs of a section."""
+    return [block.code for block in page if (block.heading, block.language) == (heading, "diff")]
 
 
 def changed(page: Sequence[Block], heading: str, code: str) -> str:
-    """Return code with the diffs of a section applied."""
-    for block in page:
-        if (block.heading, block.language) == (heading, "diff"):
-            code = apply(block.code, code)
+    """Return code with the diffs of a section applied; there has to be one."""
+    assert diffs(page, heading), f"there is no diff under {heading!r}"
+    for diff in diffs(page, heading):
+        code = apply(diff, code)
     return code
 
 
-def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
-    """Change the app.py in a folder as a document says; check that the new route is protected, and then open.
+def try_changes(app: App, page: Sequence[Block], folder: Path, serve: Serve) -> None:
+    """Try all that a document changes in a folder with the app's files and .env; app.py is as it was afterwards."""
+    code = (folder / "app.py").read_text()
+    for attempt in (try_docs, try_consumer, try_routes):
+        attempt(page, folder, lambda: serve(app.start))
+        (folder / "app.py").write_text(code)
+    try_guarded(page, folder, lambda: serve(STARTS[app.interface]))
 
-    `serve` returns the service of the folder, not started.
-    """
-    app = folder / "app.py"
-    original = app.read_text()
-    app.write_text(with_docs := changed(page, DOCS, original))
-    if with_docs != original:
-        with serve() as service:
-            for path in re.findall(r'"GET", "(.+?)"', with_docs):
-                assert status(service, path) == 200, f"{DOCS}: {path}"
-            assert status(service, "/protected") == 401, DOCS
-    app.write_text(original)
+
+def try_docs(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
+    """Change app.py as a document says, if it does; check that what its diff lists is open, and nothing else."""
+    if not diffs(page, DOCS):
+        return
+    file = folder / "app.py"
+    file.write_text(code := changed(page, DOCS, file.read_text()))
+    with serve() as service:
+        for path in re.findall(r'"GET", "(.+?)"', code):
+            assert status(service, path) == 200, f"{DOCS}: {path}"
+        assert status(service, "/protected") == 401, DOCS
+
+
+def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
+    """Change app.py as a document says; check that the new route is protected, and then open."""
+    file = folder / "app.py"
     for heading, expected in ROUTES.items():
-        app.write_text(changed(page, heading, before := app.read_text()))
-        assert app.read_text() != before, f"there is no diff under {heading!r}"
+        file.write_text(changed(page, heading, file.read_text()))
         with serve() as service:
             assert status(service, "/items", with_secret=True) == 200, heading
             assert status(service, "/items") == expected, heading
@@ -62,3 +98,33 @@ def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]
                 assert status(service, path) == 401, f"{heading}: {path}"
             for path in ("/items", "/protected", "/healthz"):
                 assert status(service, path, method="POST") == 401, f"{heading}: POST {path}"
+
+
+def try_consumer(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
+    """Change app.py as a document says; check that GET /whoami gives the consumer's name, only with the secret."""
+    file = folder / "app.py"
+    file.write_text(changed(page, CONSUMER, file.read_text()))
+    with serve() as service:
+        for consumer in ("acme", None):
+            answer = ask(service, "/whoami", with_secret=True, consumer=consumer)
+            assert answer.status_code == 200, f"{CONSUMER}: {answer.status_code} {answer.text}"
+            assert answer.json() == {"consumer": consumer}, f"{CONSUMER}: {answer.text}"
+            denied = ask(service, "/whoami", consumer=consumer).status_code
+            assert denied == 401, f"{CONSUMER}: {denied} without the secret"
+
+
+def try_guarded(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
+    """Write service.py as a document has it: it answers everybody before the change, and only the gateway after it."""
+    found = diffs(page, GUARDED)
+    assert len(found) == 1, f"there are {len(found)} diffs under {GUARDED!r}, not one"
+    before, after = sides(found[0])
+    file = folder / "service.py"
+    for code, denied in ((before, 200), (after, 401)):
+        file.write_text(code)
+        with serve() as service:
+            when = f"{GUARDED}, {'before' if code == before else 'after'} the change"
+            assert status(service, "/orders", with_secret=True) == 200, f"{when}: with the secret"
+            assert status(service, "/orders") == denied, f"{when}: without the secret"
+            if code == after:
+                assert status(service, "/no/such/path") == 401, f"{when}: an unknown path"
+    file.unlink()

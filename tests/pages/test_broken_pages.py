@@ -41,15 +41,16 @@ def inserted(path: str, heading: str, block: str, message: str) -> Break:
     return Break(path, f"## {heading}\n", f"## {heading}\n\n{block}\n", message)
 
 
-OPENING = "Open a route on purpose"
+OPENING, WHOAMI = "Open a route on purpose", '+@app.get("/whoami")'
 BREAKS = {
     "accepts every secret": Break(RULE, "return None if fits else INVALID", "return None", "expected 401"),
     "accepts two secrets": Break(RULE, "if len(values) > 1:", "if len(values) > 9:", "the contract"),
     "does not import": Break(CODE, "import HEADER, SharedSecret", "import Secret", "ImportError"),
     "does not start": Break(CODE, '"app:app"', '"app:nothing"', "at its start"),
     "is not installed": Break(REQUIREMENTS, "fastapi==", "fastapi==9999.", "No matching distribution"),
-    "file is not on the page": Break(TEMPLATE, "### `{{ name }}`", "### {{ name }}.txt", "no step tests this"),
-    "command is different": Break(TEMPLATE, "python3 -m venv .venv", "python3 -m venv .env", "not found"),
+    "file is not on the page": Break(TEMPLATE, 'title="{{ name }}"', 'title="{{ name }}.txt"', "no step tests this"),
+    "file has no title": Break(TEMPLATE, 'python title="{{ name }}"', "python", "no step tests this"),
+    "command is different": Break(TEMPLATE, "{{ venv }}", "python3 -m venv .env", "not found"),
     "path is different": Break(TEMPLATE, '/healthz")', '/health")', "expected 200"),
     "key is missing": Break(TEMPLATE, 'Bearer YOUR_API_KEY\\"', 'Bearer \\"', "expected 200"),
     "name is not known": Break(TEMPLATE, "{{ purpose }}", "{{ purposed }}", "purposed"),
@@ -57,9 +58,16 @@ BREAKS = {
     "change does not work": Break(README, "+async def items()", "+async def items(", "at its start"),
     "change opens more": Break(README, '("GET", "/items")}', '("GET", "/items"), ("GET", "/docs")}', "/docs"),
     "docs stay closed": Break(README, '("GET", "/docs")', '("GET", "/doc")', "Docs while developing: /doc"),
+    "change has no title": Break(README, 'diff title="app.py"', "diff", "no step tests this"),
+    "change is of another file": Break(README, 'title="service.py"', 'title="app.py"', "no step tests this"),
+    "consumer is open": Break(README, WHOAMI, f'+OPEN.add(("GET", "/whoami"))\n{WHOAMI}', "200 without the secret"),
+    "consumer is another": Break(README, '{"consumer": x_consumer}', '{"consumer": "me"}', '{"consumer":"me"}'),
+    "service does not run": Break(README, "-app = FastAPI()\n+app = Origin()", " app = Origin()", "at its start"),
+    "service does not check": Break(README, "+app = Origin()", "+app = FastAPI()", "the change: without the secret"),
     "change is elsewhere": inserted(TEMPLATE, "Next steps", "```diff\n-a\n+b\n```", "no step tests this"),
     "language is not known": inserted(README, OPENING, "```bash\nexit 1\n```", "no step tests this"),
     "code has no file": inserted(README, OPENING, "```python\nexit(1)\n```", "no step tests this"),
+    "fence says more": inserted(README, OPENING, "```sh copy\nexit 1\n```", "a fence may have a title"),
     "block has no fence": inserted(README, OPENING, "    exit 1", "use a fence"),
     "answer is invented": inserted(README, OPENING, "```http\nHTTP/1.1 200 OK\n```", "no step tests this"),
     "request has no answer": inserted(README, OPENING, "```sh\ncurl -i http://a.test\n```", "has no answer"),
@@ -75,6 +83,7 @@ def copy(folder: Path) -> Path:
     """Return a copy of everything that the pages are built from, with an earlier build of them."""
     for name in ("apps", "shared", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".venv", ".env"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "build" / "docs").mkdir(parents=True)
     (folder / "build" / "docs" / "snippets.json").touch()
     return folder

@@ -1,6 +1,5 @@
 """The pages of `make docs` and their site; code and commands are copied from the site's HTML, as readers do."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -9,15 +8,20 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from ruamel.yaml import YAML
 
 from shared.apps import APPS
 from shared.docs.render import SITE
 from tests.markdown import Block, blocks, blocks_of_html
 from tests.pages.reader import Reader
-from tests.pages.routes import try_routes
+from tests.pages.routes import try_changes
 
 pytestmark = pytest.mark.copies
 FRONT_MATTER = ["title", "description", "framework", "language", "authStrategy", "pageType", "canonicalUrl"]
+CODE = {
+    "WSGI": ("app.py", "shared_secret.py", "gunicorn.conf.py", "worker.py"),
+    "ASGI": ("app.py", "shared_secret.py"),
+}
 
 
 def test_code(app: str, read: Callable[[str], Reader]) -> None:
@@ -26,11 +30,11 @@ def test_code(app: str, read: Callable[[str], Reader]) -> None:
 
 
 def test_changes(app: str, html: str, read: Callable[[str], Reader], tmp_path: Path) -> None:
-    """The changes that a page shows work: a route is added, and then opened."""
+    """The changes that a page shows work."""
     reader = read(app)
     folder = tmp_path / "home"
     shutil.copytree(reader.home, folder, symlinks=True)
-    try_routes(blocks_of_html(html), folder, lambda: replace(reader, folder=tmp_path).serve(reader.commands))
+    try_changes(APPS[app], blocks_of_html(html), folder, replace(reader, folder=tmp_path).serve_with)
 
 
 def test_answers(app: str, html: str, read: Callable[[str], Reader]) -> None:
@@ -46,30 +50,45 @@ def steady(answer: str) -> str:
 
 
 def test_site_has_the_blocks_of_the_markdown(app: str, page: str, html: str) -> None:
-    """The site and the Markdown have the same code blocks under the same headings."""
+    """The site and the Markdown have the same code blocks, with the same titles, under the same headings."""
 
     def stripped(found: list[Block]) -> list[Block]:
-        return [Block(block.heading, block.language, block.code.strip("\n")) for block in found]
+        return [block._replace(code=block.code.strip("\n")) for block in found]
 
     assert stripped(blocks_of_html(html)) == stripped(blocks(page))
 
 
 def test_front_matter(app: str, page: str) -> None:
-    """A page begins with the fields that a documentation site needs, as YAML whose values are JSON too."""
+    """A page begins with the fields that a documentation site needs, in YAML, and in the form that such sites have."""
     _, head, text = page.split("---\n", 2)
-    fields = dict(line.split(": ", 1) for line in head.splitlines())
+    fields = YAML(typ="safe").load(head)
     assert list(fields) == FRONT_MATTER
-    values = {name: json.loads(value) for name, value in fields.items()}
-    assert values["framework"] == app
-    assert values["canonicalUrl"] == f"{SITE}/{app}/"
-    assert text.startswith(f"\n# {values['title']}\n")
+    assert fields["canonicalUrl"] == f"{SITE}/{app}/"
+    assert text.startswith(f"\n# {fields['title']}\n")
+    for line in (
+        f'framework: "{APPS[app].title}"',
+        'language: "python"',
+        'authStrategy: "shared secret header"',
+        "pageType: use-case",
+    ):
+        assert line in head.splitlines()
+
+
+def test_code_comes_first(app: str, page: str) -> None:
+    """After its title and a few sentences, a page shows the files, each under its name."""
+    found, code = blocks(page), list(CODE[APPS[app].interface])
+    assert [block.title for block in found[: len(code)]] == code
+    assert {block.heading for block in found[: len(code)]} == {found[0].heading}
+    before = page.partition("```")[0].partition("\n# ")[2]
+    assert "\n#" not in before
+    assert len(before) < 400
 
 
 def test_page_is_complete(app: str, page: str) -> None:
     """A page has the app's code, a request with an API key, rotation, the status codes, links, and no real key."""
     found = blocks(page)
-    for path in APPS[app].folder.glob("*.py"):
-        assert Block(path.name, "python", path.read_text()) in found
+    shown = {block.title: block.code for block in found if block.language == "python"}
+    assert shown == {name: (APPS[app].folder / name).read_text() for name in CODE[APPS[app].interface]}
     assert "Authorization: Bearer YOUR_API_KEY" in page
     assert "ogk_" not in page
     assert "## Rotate the secret" in page
