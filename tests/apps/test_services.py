@@ -69,6 +69,7 @@ def test_access_log(service: Service) -> None:
     requests.get(f"{service.url}/seen", timeout=DEADLINE)
     assert status(service, SECRET) == 200
     service.wait_for_log("GET /seen")
+    service.wait_for_log("GET /protected")
     assert re.search(r"GET /seen\b.* 401\b", service.log())
     assert re.search(r"GET /protected\b.* 200\b", service.log())
 
