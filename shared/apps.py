@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST, PORT = "127.0.0.1", 8000  # where an app listens unless the environment says otherwise
 ORIGIN = f"http://{HOST}:{PORT}"
 VENV = (  # the command that makes an environment
-    """python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("This needs Python 3.11 or newer.")'"""
+    """python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Too old: name Python 3.11 or newer.")'"""
     " && python3 -m venv .venv"
 )
 
@@ -49,6 +49,12 @@ class App(NamedTuple):
         return {name: pins[name.partition("[")[0]] for name in named}
 
 
+def require_python() -> None:
+    """Exit with a sentence if this Python is too old for the apps."""
+    if sys.version_info < (3, 11):  # noqa: UP036
+        sys.exit(f"This needs Python 3.11 or newer, and was started with {sys.version.split()[0]}.")
+
+
 GUNICORN, UVICORN = "gunicorn", "python app.py"
 APPS = {
     app.name: app
@@ -63,6 +69,5 @@ APPS = {
 
 
 if __name__ == "__main__":  # python -m shared.apps [FIELD APP]: the names of all apps, or one field of one app
-    if sys.version_info < (3, 11):  # noqa: UP036
-        sys.exit(f"This needs Python 3.11 or newer, and was started with {sys.version.split()[0]}.")
+    require_python()
     print(getattr(APPS[sys.argv[2]], sys.argv[1]) if sys.argv[1:] else " ".join(APPS))

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from shared.apps import APPS, ROOT, App
+from shared.apps import APPS, ROOT, App, require_python
 
 USAGE = "make new FROM=falcon TO=../my-api"
 COPIES = {  # what is the same in every app of an interface: `make sync` copies it
@@ -25,7 +25,8 @@ FILES = (  # what each app has of its own
     "requirements.txt",
     "test_app.py",
 )
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NAMED = ("pyproject.toml", "README.md", "requirements-dev.txt", "requirements.txt")  # files with the app's name in them
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def files(app: App) -> list[Path]:
@@ -58,7 +59,7 @@ def new(source: str, target: str, python: str = "python3") -> str:
         draft.mkdir()
         for file in files(APPS[source]):
             shutil.copy(file, draft)
-        for file in (draft / "pyproject.toml", draft / "README.md"):
+        for file in (draft / name for name in NAMED):
             file.write_text(file.read_text().replace(f"origin-guard-{source}", name))
         (draft / ".env").touch(0o600)
         (draft / ".env").write_text(f"SHARED_SECRET={secrets.token_urlsafe(32)}\n")
@@ -74,10 +75,13 @@ def new(source: str, target: str, python: str = "python3") -> str:
 
   cd {shlex.quote(str(folder))} && {python} -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.txt
   (set -a; . ./.env; exec .venv/bin/{APPS[source].start})
+
+Its README.md says how to go on, and how to run its tests.
 """
 
 
 if __name__ == "__main__":
+    require_python()
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:

@@ -4,7 +4,7 @@ import cherrypy
 import pytest
 from webtest import TestApp
 
-from app import app
+from app import PREFIX, app
 from shared_secret import HEADER, SharedSecret
 
 SECRET = {HEADER: "for-tests"}
@@ -15,7 +15,7 @@ cherrypy.log.screen = False  # pytest shows what is logged
 def client(monkeypatch):
     """Give a client of the app, which accepts SECRET, whatever the environment says."""
     monkeypatch.setattr("app.rule", SharedSecret({"SHARED_SECRET": SECRET[HEADER]}))
-    return TestApp(app)
+    return TestApp(app, extra_environ={"SCRIPT_NAME": PREFIX})
 
 
 def test_with_the_secret(client):

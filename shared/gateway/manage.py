@@ -281,6 +281,8 @@ def main() -> None:
     with Path(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one command at a time
         function = options.pop("function")
+        if function is not setup:
+            setup()
         function(**options)
 
 

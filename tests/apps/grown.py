@@ -16,14 +16,18 @@ from tests.processes import Service
 HEADER = "X-Origin-Verify"  # grown apps get the secret in another field, so that this is tried too
 request = partial(http1.request, host=b"Host: a.test")
 OK, WRONG, NO_FAILURE = range(200, 300), range(400, 500), range(200, 500)
+OPENING = "Open a route on purpose"
 JSON, FORM, PARTS = b"application/json", b"application/x-www-form-urlencoded", b"multipart/form-data"
 
 
 def recipes(app: str, section: str = "") -> list[Block]:
-    """Return the code blocks of GROW.md, or of a section of the README: each is a diff of app.py, or commands."""
-    folder = APPS[app].folder
-    text = sections((folder / "README.md").read_text())[section] if section else (folder / "GROW.md").read_text()
-    found = blocks(text)
+    """Return the code blocks of a section of the README, or those of GROW.md and what opens a route.
+
+    Each is a diff of app.py, or commands.
+    """
+    readme = sections((APPS[app].folder / "README.md").read_text())
+    text = f"## {OPENING}\n{readme[OPENING]}{(APPS[app].folder / 'GROW.md').read_text()}"
+    found = blocks(readme[section] if section else text)
     assert {block.language for block in found} <= {"diff", "sh"}, f"{app}: {section} has other code blocks too"
     return found
 

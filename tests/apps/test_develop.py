@@ -66,20 +66,22 @@ def service(folder: Path, tmp_path: Path) -> Service:
     (log := tmp_path / "log").touch()
     _, start = develop(folder, "sh")
     service = Service(folder.name, [], folder, {"GUNICORN_CMD_ARGS": f"--timeout {TIMEOUT}"}, log)
-    code = start.code.replace("uvicorn app:app", f"uvicorn app:app --port {service.address.port}")
-    service.command = ["sh", "-e", "-c", code]
+    service.command = ["sh", "-e", "-c", start.code]
     return service
 
 
 def test_tests(folder: Path) -> None:
-    """They pass as they are; a new route's fails without the route, and passes with it."""
+    """They pass as they are; a new route's fails without the route, and passes with it, and with all other changes."""
     install, command = develop(folder, "sh")[0].code.splitlines()
     assert install == ".venv/bin/pip install --require-hashes -r requirements-dev.txt"
     assert "4 passed" in run(command, folder)
     change(folder, [diff for diff in develop(folder, "diff") if diff.title == "test_app.py"])
     assert "1 failed, 4 passed" in run(f"{command} || true", folder)
-    change(folder, blocks(sections((folder / "README.md").read_text())["Add a route"]))
-    assert "5 passed" in run(command, folder, SHARED_SECRET="another", SHARED_SECRET_HEADER="X-Origin-Verify")
+    (folder / "test_app.py").write_text((APPS[folder.name].folder / "test_app.py").read_text())
+    readme = blocks((folder / "README.md").read_text())
+    change(folder, [block for block in readme if block.language == "diff" and block.title != "service.py"])
+    set_otherwise = {"SHARED_SECRET": "another", "SHARED_SECRET_HEADER": "X-Origin-Verify", "SCRIPT_NAME": "/api"}
+    assert "5 passed" in run(command, folder, **set_otherwise)
 
 
 def test_tests_fail_without_the_check(folder: Path) -> None:
@@ -164,15 +166,20 @@ def test_log_lines(folder: Path, service: Service) -> None:
 
 
 def test_an_old_python(tmp_path: Path) -> None:
-    """Python 3.10 is told what is needed, by the README's first command and by make, and nothing is made."""
+    """Python 3.10 is told what is needed, by each command that comes first, and nothing is made."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.version_info = (3, 10, 12, 'final', 0)\n")
-    for command, folder in ((VENV, tmp_path), ("make new FROM=falcon TO=../new", ROOT)):
+    for command, folder in (
+        (VENV, tmp_path),
+        ("make new FROM=falcon TO=../new", ROOT),
+        ("python3 -m shared.new falcon ../new", ROOT),
+    ):
         environ = {**ENVIRON, "PYTHONPATH": str(tmp_path)}
         ran = subprocess.run(
             ["sh", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, check=False
         )
         assert ran.returncode != 0
-        assert "needs Python 3.11 or newer" in ran.stderr
+        assert "Python 3.11 or newer" in ran.stderr
         assert "Traceback" not in ran.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["sitecustomize.py"]
+    assert not (tmp_path / ".venv").exists()
+    assert not (ROOT.parent / "new").exists()
     assert f"{VENV}\n" in (APPS["falcon"].folder / "README.md").read_text()

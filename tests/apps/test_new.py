@@ -67,10 +67,10 @@ def test_copy(app: str, folder: Path) -> None:
         assert (folder / name / ".env").stat().st_mode & 0o777 == 0o600
         envs.add(env)
         assert got.keys() == source.keys()
-        assert {path for path in source if got[path] != source[path]} == {"README.md", "pyproject.toml"}
+        assert {path for path in source if got[path] != source[path]} == set(new.NAMED)
         assert got["README.md"].startswith(f"# {title}\n".encode())
         assert f'name = "{title}"\n'.encode() in got["pyproject.toml"]
-        assert b"origin-guard-" not in got["README.md"] + got["pyproject.toml"]
+        assert b"origin-guard-" not in b"".join(got[name] for name in new.NAMED)
     assert len(envs) == 2
     assert {path.name for path in folder.iterdir()} == {"main", "full", "empty", "second.one"}
 
@@ -143,5 +143,5 @@ def test_interrupted(number: int, folder: Path) -> None:
 def test_every_app_can_be_copied() -> None:
     """Its name is in the two files where the copy gets another."""
     for app in APPS:
-        for name in ("README.md", "pyproject.toml"):
+        for name in new.NAMED:
             assert f"origin-guard-{app}" in (ROOT / "apps" / app / name).read_text()

@@ -100,8 +100,18 @@ def test_readmes_name_the_address_that_is_listened_on(app: str) -> None:
     code = "".join(map(Path.read_text, folder.glob("*.py")))
     assert re.findall(r"os\.environ\.get\([\"'](?:HOST|PORT)[\"']\) or \"?([\d.]+)", code) == [HOST, str(PORT)]
     readme = (folder / "README.md").read_text()
-    assert f"| `HOST`, `PORT` | `{HOST}`, `{PORT}` |" in readme
+    assert f"| `HOST`, `PORT` | the address to listen on | `{HOST}`, `{PORT}` |" in readme
     assert set(re.findall(r"http://[\d.]+:\d+", readme)) == {f"http://{HOST}:{PORT}"}
+
+
+def test_locks_are_made_as_the_readmes_say(app: str) -> None:
+    """The command at the top of each lock is the README's."""
+    folder = ROOT / "apps" / app
+    commands = re.findall(
+        r"uv (pip compile .+)", sections((folder / "README.md").read_text())["Add or upgrade a dependency"]
+    )
+    for name, command in zip(("requirements.txt", "requirements-dev.txt"), commands, strict=True):
+        assert f"uv {command.replace(' --quiet', '')}\n" in (folder / name).read_text(), "Run `make lock`."
 
 
 def test_top_level() -> None:

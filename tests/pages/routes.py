@@ -12,12 +12,12 @@ from tests.markdown import Block, apply, sides
 from tests.processes import Service
 
 DEADLINE = 30.0  # seconds for a request
-ROUTES = {  # sections that change app.py, and the status of the new route without the secret after each
-    "Add a route": 401,
-    "Open a route on purpose": 200,
+ROUTES = {  # sections that change app.py: the new route of each, and its status without the secret
+    "Add a route": ("/items", 401),
+    "Open a route on purpose": ("/version", 200),
 }
-DOCS = "Docs while developing"  # a section that may change app.py too, on its own: to open what its diff lists
-CONSUMER = "Who is asking"  # a section that changes app.py on its own: GET /whoami answers with the consumer's name
+DOCS = "Docs while developing"  # a section that may change app.py too: to open what its diff lists
+CONSUMER = "Who is asking"  # a section that changes app.py: GET /whoami answers with the consumer's name
 GUARDED = "Into a service that already runs"  # a section whose diff is all of service.py, before and after the change
 TITLES = {  # the file that a section changes
     **dict.fromkeys((*ROUTES, DOCS, CONSUMER), "app.py"),
@@ -65,11 +65,14 @@ def changed(page: Sequence[Block], heading: str, code: str) -> str:
 
 
 def try_changes(app: App, page: Sequence[Block], folder: Path, serve: Serve) -> None:
-    """Try all that a document changes in a folder with the app's files and .env; app.py is as it was afterwards."""
+    """Make all changes of a document, one after the other, in a folder with the app's files and .env, and try each.
+
+    Afterwards app.py is as it was.
+    """
     code = (folder / "app.py").read_text()
-    for attempt in (try_docs, try_consumer, try_routes):
+    for attempt in (try_routes, try_consumer, try_docs):
         attempt(page, folder, lambda: serve(app.start))
-        (folder / "app.py").write_text(code)
+    (folder / "app.py").write_text(code)
     try_guarded(page, folder, lambda: serve(STARTS[app.interface]))
 
 
@@ -78,9 +81,9 @@ def try_docs(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) 
     if not diffs(page, DOCS):
         return
     file = folder / "app.py"
-    file.write_text(code := changed(page, DOCS, file.read_text()))
+    file.write_text(changed(page, DOCS, file.read_text()))
     with serve() as service:
-        for path in re.findall(r'"GET", "(.+?)"', code):
+        for path in re.findall(r'"GET", "(.+?)"', "".join(diffs(page, DOCS))):
             assert status(service, path) == 200, f"{DOCS}: {path}"
         assert status(service, "/protected") == 401, DOCS
 
@@ -88,15 +91,15 @@ def try_docs(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) 
 def try_routes(page: Sequence[Block], folder: Path, serve: Callable[[], Service]) -> None:
     """Change app.py as a document says; check that the new route is protected, and then open."""
     file = folder / "app.py"
-    for heading, expected in ROUTES.items():
+    for heading, (route, expected) in ROUTES.items():
         file.write_text(changed(page, heading, file.read_text()))
         with serve() as service:
-            assert status(service, "/items", with_secret=True) == 200, heading
-            assert status(service, "/items") == expected, heading
+            assert status(service, route, with_secret=True) == 200, heading
+            assert status(service, route) == expected, heading
             assert status(service, "/healthz") == 200, heading
-            for path in ("/", "/protected", "/items/1", "/docs", "/openapi.json", "/schema"):
+            for path in ("/", "/protected", "/items", f"{route}/1", "/docs", "/openapi.json", "/schema"):
                 assert status(service, path) == 401, f"{heading}: {path}"
-            for path in ("/items", "/protected", "/healthz"):
+            for path in (route, "/protected", "/healthz"):
                 assert status(service, path, method="POST") == 401, f"{heading}: POST {path}"
 
 

@@ -56,7 +56,7 @@ BREAKS = {
     "name is not known": Break(TEMPLATE, "{{ purpose }}", "{{ purposed }}", "purposed"),
     "change does not apply": Break(README, " async def healthz()", " async def health()", "0 times"),
     "change does not work": Break(README, "+async def items()", "+async def items(", "at its start"),
-    "change opens more": Break(README, '("GET", "/items")}', '("GET", "/items"), ("GET", "/docs")}', "/docs"),
+    "change opens more": Break(README, '("GET", "/version")}', '("GET", "/version"), ("GET", "/docs")}', "/docs"),
     "docs stay closed": Break(README, '("GET", "/docs")', '("GET", "/doc")', "Docs while developing: /doc"),
     "change has no title": Break(README, 'diff title="app.py"', "diff", "no step tests this"),
     "change is of another file": Break(README, 'title="service.py"', 'title="app.py"', "no step tests this"),
