@@ -61,7 +61,9 @@ BREAKS = {
     "change has no title": Break(README, 'diff title="app.py"', "diff", "no step tests this"),
     "change is of another file": Break(README, 'title="service.py"', 'title="app.py"', "no step tests this"),
     "consumer is open": Break(README, WHOAMI, f'+OPEN.add(("GET", "/whoami"))\n{WHOAMI}', "200 without the secret"),
-    "consumer is another": Break(README, '{"consumer": x_consumer}', '{"consumer": "me"}', '{"consumer":"me"}'),
+    "consumer is another": Break(
+        README, '{"consumer": request.headers.get("X-Consumer")}', '{"consumer": "me"}', '{"consumer":"me"}'
+    ),
     "service does not run": Break(README, "-app = FastAPI()\n+app = Origin()", " app = Origin()", "at its start"),
     "service does not check": Break(README, "+app = Origin()", "+app = FastAPI()", "the change: without the secret"),
     "change is elsewhere": inserted(TEMPLATE, "Next steps", "```diff\n-a\n+b\n```", "no step tests this"),
