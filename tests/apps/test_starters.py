@@ -136,7 +136,8 @@ def test_dependencies(starter: Path, tmp_path: Path) -> None:
 def test_new(app: str, tmp_path: Path) -> None:
     """The commands that `make new` prints install and start the new copy."""
     folder = tmp_path / "My_API"
-    *_, install, start = run(f"make new FROM={app} TO={folder}", ROOT).splitlines()
+    printed = run(f"make new FROM={app} TO={folder}", ROOT).splitlines()
+    install, start = (line for line in printed if line.startswith("  "))
     run(install, ROOT)
     (log := tmp_path / "log").touch()
     with Service(app, ["sh", "-c", start], folder, {}, log, PROGRAMS) as service:
