@@ -16,6 +16,16 @@ LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --genera
 
 field = $(shell $(PYTHON) -m shared.apps $1 $2)
 format = $(TESTS)/ruff format $1 --exclude 'apps/*/*app.py' && $(TESTS)/ruff format $1 --line-length 88 apps/*/*app.py
+
+# The options of the check, and the variables that people give them with; a value goes to the shell as it was typed.
+OPTIONS := header protected method body open granted denied host paths log pid unconfigured-url empty-url blank-url \
+	rotation-url level only known timeout report
+variable = $(shell echo '$1' | tr a-z- A-Z_)
+VARIABLES = URL QUIET $(call variable,$(OPTIONS))
+space := $(subst ,, )
+typed = $(foreach word,$(subst \$(space),_,$(MAKEOVERRIDES)),$(firstword $(subst :,,$(subst =, ,$(word)))))
+unknown = $(filter-out $(VARIABLES) SHARED_SECRET SHARED_SECRET_PREVIOUS SSL_CERT_FILE PYTHON UV,$(typed))
+given = $(if $(filter command,$(firstword $(origin $1))),$(if $(value $1)$(filter OPEN,$1),$2'$(subst ','\'',$(value $1))'))
 option = $(if $(filter undefined,$(origin $1)),,--$2 '$($1)')
 
 ifeq ($(APPS),)
@@ -84,12 +94,12 @@ test-bench: .venv/bench/$(INSTALLED) $(ENVS) # run the bench quickly and check i
 	.venv/bench/bin/pytest -m bench
 
 contract: .venv/tests/$(INSTALLED) # list the contract, case by case
-	@$(TESTS)/python -m tests.contract --list
+	@$(TESTS)/python -m tests.contract list
 
 check: .venv/tests/$(INSTALLED) # run the contract against any running service: URL=http://host:port, SHARED_SECRET set
-	@$(TESTS)/python -m tests.contract $(call option,URL,url) $(call option,UNCONFIGURED_URL,unconfigured-url) \
-		$(call option,HEADER,header) $(call option,PROTECTED,protected) $(call option,OPEN,open) \
-		$(call option,LOG,log) $(call option,PID,pid)
+	@$(if $(unknown),echo 'make check does not have: $(unknown). It has: $(VARIABLES).' >&2; exit 2)
+	@BY_MAKE=1 $(TESTS)/python -m tests.contract check $(call given,URL) $(if $(filter-out 0,$(QUIET)),--quiet) \
+		$(foreach option,$(OPTIONS),$(call given,$(call variable,$(option)),--$(option)=))
 
 bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every app on every server; QUICK=1 takes about two minutes
 	@.venv/bench/bin/python -m tests.bench --output $(BUILD)/bench $(if $(QUICK),--quick) $(call option,PARTS,parts)
@@ -114,7 +124,7 @@ docs-serve: docs-site # serve the pages as a site on this machine, at port 8010 
 	@exec $(PYTHON) shared/docs/serve.py $(BUILD)/site $(or $(PORT),$(DOCS_PORT))
 
 ## Maintain
-lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) $(ENVS) # check format, style, types and the CI workflow
+lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) $(ENVS) # check format, style, types, the CI workflows and the action
 	$(call format,--check)
 	$(TESTS)/ruff check
 	$(TESTS)/mypy --python-executable .venv/bench/bin/python --exclude shared/docs/conf.py shared tests
@@ -122,6 +132,7 @@ lint: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) .venv/bench/$(INSTALLED) 
 	for app in $(APPS); do (cd apps/$$app && ../../$(TESTS)/mypy --config-file ../../pyproject.toml \
 		--python-executable ../../.venv/$$app/bin/python --exclude test_app.py .) || exit; done
 	$(TESTS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(TESTS)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 
 format: .venv/tests/$(INSTALLED) # put the code into the format that lint checks
 	$(call format)

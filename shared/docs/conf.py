@@ -32,6 +32,8 @@ def with_tabs(app: Sphinx, name: str, source: list[str]) -> None:
         for app_name, snippets in apps.items()
     )
     pages = "\n".join(f"{snippets['title']} <{app_name}>" for app_name, snippets in apps.items())
+    if (Path(app.srcdir) / "check.md").exists():
+        pages += "\nAny language <check>"
     source[0] += f"\n## Side by side\n\n::::{{tab-set}}\n{tabs}::::\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
 
 

@@ -1,4 +1,4 @@
-"""Render the page of each app, and the index, from the templates in this folder and the app's own files."""
+"""Render the page of each app, that about the check, and the index, from the files of this folder and of the apps."""
 
 import ast
 import hashlib
@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import textwrap
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,6 +22,42 @@ GATEWAY = f"http://127.0.0.1:{SETTINGS['GATEWAY_PORT']}"
 ANSWER = "<answer {}>"  # in a draft, the place of an answer, by number
 LEFT_OUT = ("Develop", "Grow it", "Report errors")  # of the README: what they need is not on the page
 TEMPLATES = templates(ROOT / "shared" / "docs")
+CHECK = "make check URL=http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service in another language: its file, the commands that build and start it, and the programs they need.
+
+    `name` is that of the language in a fence.
+    """
+
+    title: str
+    name: str
+    file: str
+    programs: tuple[str, ...]
+    start: str
+    build: str = ""
+
+    @property
+    def commands(self) -> str:
+        """What builds and starts it, in one line."""
+        return f"{self.build} && {self.start}" if self.build else self.start
+
+    @property
+    def code(self) -> str:
+        """The text of the file."""
+        return (ROOT / "shared" / "docs" / "languages" / self.file).read_text()
+
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service("Node.js 18.3 or newer", "js", "service.mjs", ("node",), "node service.mjs"),
+        Service("Go 1.18 or newer", "go", "service.go", ("go",), "./service", "go build service.go"),
+        Service("Java 17 or newer", "java", "Service.java", ("java", "javac"), "java Service", "javac Service.java"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -66,12 +101,6 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def version() -> str:
-    """Return the version of origin-guard."""
-    found: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    return found
 
 
 def snippet(path: str, line: int, code: str) -> Snippet:
@@ -163,6 +192,20 @@ def render(app: str, snippets: AppSnippets, site: str) -> Draft:
     return Draft(text, expected)
 
 
-def render_index(apps: Mapping[str, AppSnippets], site: str) -> str:
-    """Render the page that lists the pages of these apps."""
-    return TEMPLATES.get_template("index.md.jinja").render(apps=apps, site=site)
+def render_check(summaries: Mapping[str, str], site: str) -> str:
+    """Render the page about the check; `summaries` has the last lines of the check of each service that was checked."""
+    return TEMPLATES.get_template("check.md.jinja").render(
+        services=list(SERVICES.values()),
+        languages=", ".join(service.title.partition(" ")[0] for service in SERVICES.values()),
+        checked={name: name in summaries for name in SERVICES},
+        summary=next(iter(summaries.values()), ""),
+        apps={app.name: app.title for app in APPS.values()},
+        check=CHECK,
+        header=HEADER,
+        site=site,
+    )
+
+
+def render_index(apps: Mapping[str, AppSnippets], site: str, with_check: bool = True) -> str:
+    """Render the page that lists the pages of these apps, and that about the check."""
+    return TEMPLATES.get_template("index.md.jinja").render(apps=apps, site=site, with_check=with_check)

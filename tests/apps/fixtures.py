@@ -18,6 +18,7 @@ from tests.processes import Service
 from tests.selection import parameters, values
 
 RESULTS = pytest.StashKey[Results]()
+PATHS = (("GET", "/protected"), ("POST", "/protected"), ("GET", "/healthz"))  # routes of every app, and not one
 Services = Callable[[str, str], Service]
 
 
@@ -106,6 +107,6 @@ def service(services: Services, app: str, state: str) -> Service:
 def targets(services: Services) -> dict[str, Target]:
     """Give every app as what the contract is run against."""
     return {
-        app: Target(app, lambda state, app=app: services(app, state).instance(), SECRET, PREVIOUS)  # type: ignore[misc]
+        app: Target(app, lambda state, app=app: services(app, state).instance(), SECRET, PREVIOUS, paths=PATHS)  # type: ignore[misc]
         for app in APPS
     }

@@ -7,6 +7,7 @@ KNOWN: dict[str, int | Mapping[str, int]] = {
     "open/absolute-form": {"default": 401, "falcon": 200, "pyramid": 200},
     "open/unknown-charset": {"default": 200, "cherrypy": 400},
     "open/virtual-root": 200,
+    "doors/websocket-open": 200,
     "deny/get-protected": {"default": 400, "fastapi": 401, "litestar": 401},
     "deny/get-open": {"default": 400, "fastapi": 401, "litestar": 401},
     "wire/wrong-underscores-after-right": 200,

@@ -53,6 +53,27 @@ class FallsBackToTheVariable(CarefulService):
         return super().secret(name) or os.fsencode(self.environ.get(name, ""))
 
 
+class HasADefault(CarefulService):
+    def secret(self, name: str) -> bytes:
+        return super().secret(name) or {"SHARED_SECRET": b"changeme"}.get(name, b"")
+
+
+class ComparesWithNothing(CarefulService):
+    """What is not configured turns into the word for it."""
+
+    def secret(self, name: str) -> bytes:
+        return super().secret(name) or {"SHARED_SECRET": b"undefined"}.get(name, b"")
+
+
+class LooksElsewhereFirst(CarefulService):
+    """Refuses another field before it looks at its configuration."""
+
+    def check(self, request: Request) -> None:
+        if request.all(b"authorization"):
+            raise Refused(401, "Invalid secret")
+        super().check(request)
+
+
 class PreviousIsEnough(CarefulService):
     def accepted(self) -> list[bytes]:
         return [secret for secret in map(self.secret, ("SHARED_SECRET", "SHARED_SECRET_PREVIOUS")) if secret]
@@ -155,7 +176,89 @@ class FindsEverything(CarefulService):
         return {"message": "Access granted"}
 
 
+class SetsACookie(CarefulService):
+    """Remembers in a cookie who was accepted."""
+
+    def is_open(self, request: Request) -> bool:
+        return request.get(b"cookie") == b"accepted=1" or super().is_open(request)
+
+    def route(self, request: Request) -> dict[str, str]:
+        answer = super().route(request)
+        raise Refused(200, answer.get("message", "ok"), **{"Set-Cookie": "accepted=1; HttpOnly"})
+
+
+class SaysWhatIsWrong(CarefulService):
+    def fits(self, secret: bytes, value: bytes) -> bool:
+        if len(value) != len(secret):
+            raise Refused(401, "Invalid secret: wrong length")
+        return super().fits(secret, value)
+
+
+class ShowsFields(CarefulService):
+    """Has a page that shows the header fields of a request."""
+
+    def route(self, request: Request) -> dict[str, str]:
+        return {"fields": str(request.fields)} if request.path == "/headers" else super().route(request)
+
+
 class TellsTheSecret(CarefulService):
     def form(self, error: Refused) -> tuple[dict[str, str], bytes]:
         fields, _ = super().form(error)
         return fields, json.dumps({"error": error.args[0], "expected": self.environ.get("SHARED_SECRET")}).encode()
+
+
+class GoesOnAfterRefusing(CarefulService):
+    def form(self, error: Refused) -> tuple[dict[str, str], bytes]:
+        fields, body = super().form(error)
+        return fields, body + json.dumps({"message": "Access granted"}).encode()
+
+
+class OpensByAnotherMethod(CarefulService):
+    """Takes the method from a form or a query."""
+
+    async def read_body(self, request: Request, reader: asyncio.StreamReader) -> None:
+        form = await reader.readexactly(int(request.get(b"content-length") or 0))
+        if b"_method=GET" in form or "_method=GET" in request.target:
+            request.method = "GET"
+
+
+class RemembersTheAddress(CarefulService):
+    """Who was accepted once is accepted from then on."""
+
+    known = False
+
+    def check(self, request: Request) -> None:
+        if not self.known:
+            super().check(request)
+            self.known = True
+
+
+class GivesUp(CarefulService):
+    """Lets everything pass after too many failures."""
+
+    failures = 0
+
+    def check(self, request: Request) -> None:
+        try:
+            super().check(request)
+        except Refused:
+            self.failures += 1
+            if self.failures < 20:
+                raise
+
+
+class KeepsTheSecretInAGlobal(CarefulService):
+    latest: list[bytes] = []
+
+    async def answer(self, request: Request) -> dict[str, str]:
+        self.latest = request.all(HEADER)
+        await asyncio.sleep(0.002)  # as a service does that waits for a database
+        return await super().answer(request)
+
+    def values(self, request: Request) -> list[bytes]:
+        return self.latest
+
+
+class ClosedOverHttp2(CarefulService):
+    def is_open(self, request: Request) -> bool:
+        return request.version != "HTTP/2" and super().is_open(request)

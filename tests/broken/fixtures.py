@@ -21,6 +21,7 @@ from tests.processes import Service
 
 SECRET = secrets.token_urlsafe(32)
 SUPERVISED = ("crowded", "files", "slow", "silent")  # states of what is measured, restarted, stopped
+PATHS = (("GET", "/protected"), ("POST", "/items"), ("GET", "/healthz"))  # as a document of the service lists them
 BROKEN_DEADLINE = 2.0  # seconds; no answer is often the defect
 
 
@@ -42,7 +43,7 @@ def as_target(service: type[CarefulService], words: list[str], folders: Path, de
             address = Address("127.0.0.1", running.enter_context(served(origin)))
             return Instance(address, lambda: "\n".join(origin.lines), os.getpid())
 
-        yield Target(words[0], start, SECRET, deadline=deadline)
+        yield Target(words[0], start, SECRET, paths=PATHS, deadline=deadline)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Makers of broken services: each returns a class with one defect, which its arguments describe."""
 
+import asyncio
 from collections.abc import Callable
 
 from tests.broken.service import HEADER, CarefulService, Refused, Request
@@ -37,6 +38,18 @@ def presented(find: Callable[[Request], bytes]) -> type[CarefulService]:
             return super().values(request) or [find(request)]
 
     return Elsewhere
+
+
+def presented_in_body(find: Callable[[bytes], bytes]) -> type[CarefulService]:
+    """Make a service that takes the secret from a body too, if there is nothing in its field."""
+
+    class InBody(CarefulService):
+        async def read_body(self, request: Request, reader: asyncio.StreamReader) -> None:
+            if request.get(b"content-length").isdigit() and not request.all(HEADER):
+                body = await reader.readexactly(int(request.get(b"content-length")))
+                request.fields.append((HEADER, find(body)))
+
+    return InBody
 
 
 def opens(is_open: Callable[[str], bool]) -> type[CarefulService]:

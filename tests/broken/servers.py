@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
-from tests.broken.service import HEADER, NAME, CarefulService, Refused, Request
+from tests.broken.service import HEADER, NAME, CarefulService, Refused, Request, server
 
 
 class RefusesOldHttp(CarefulService):
@@ -82,6 +82,21 @@ class LogsSecrets(CarefulService):
         super().log(request, status)
         if status != 401:
             self.write(f"{request.fields}")
+
+
+class LogsItsEnvironment(CarefulService):
+    def __init__(self, environ: Mapping[str, str], folder: Path = Path(), slow: bool = False) -> None:
+        super().__init__(environ, folder, slow)
+        self.write(f"Starting with {environ}")
+
+
+class LogsWhatIsMalformed(CarefulService):
+    def parse(self, head: bytes) -> Request:
+        try:
+            return super().parse(head)
+        except Refused:
+            self.write(f"Cannot parse {head!r}")
+            raise
 
 
 class LogsWhatIsRefused(CarefulService):
@@ -210,3 +225,25 @@ class LosesWorkers(CarefulService):
 
 class RestartsAllAtOnce(CarefulService):
     overlaps = False
+
+
+class OpensAWebSocket(CarefulService):
+    """Changes to WebSocket before the check, on the open path."""
+
+    def before(self, request: Request) -> None:
+        if request.get(b"upgrade") == b"websocket" and self.is_open(request):
+            raise Refused(101, Upgrade="websocket", Connection="Upgrade")
+
+
+class ChangesToHttp2(CarefulService):
+    """And answers the first request there without a check."""
+
+    async def changes(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        if request.get(b"upgrade") != b"h2c":
+            return False
+        state = server()
+        state.initiate_upgrade_connection(request.get(b"http2-settings"))
+        state.send_headers(1, [(":status", "200")], end_stream=True)
+        writer.write(b"HTTP/1.1 101 -\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + state.data_to_send())
+        await writer.drain()
+        return True

@@ -6,14 +6,20 @@ import json
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 
 from tests.contract.target import Target
 
 NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 HEADER = Target.header.lower().encode()
+PREFACE = b"PRI * HTTP/2.0"  # RFC 9113 section 3.4
+Answer = tuple[int, dict[str, str], bytes]  # status code, header fields, body
 
 
 @dataclass
@@ -45,6 +51,11 @@ class Refused(Exception):  # noqa: N818 - an answer rather than an error
     def __init__(self, status: int, message: str = "Bad request", **fields: str) -> None:
         super().__init__(message)
         self.status, self.fields = status, fields
+
+
+def server() -> H2Connection:
+    """Return the state of a server's connection of HTTP/2."""
+    return H2Connection(H2Configuration(client_side=False, header_encoding=None))
 
 
 class CarefulService:
@@ -194,26 +205,43 @@ class CarefulService:
             await asyncio.sleep(2)
         return answer
 
+    async def respond(self, request: Request, reader: asyncio.StreamReader) -> Answer:
+        """Answer a request in any case."""
+        try:
+            await self.read_body(request, reader)
+            answer = 200, {"Content-Type": "application/json"}, json.dumps(await self.answer(request)).encode()
+        except Exception as error:
+            if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
+                raise
+            answer = self.refusal(error)
+        self.log(request, answer[0])
+        return answer
+
+    def refusal(self, error: Exception) -> Answer:
+        """Return the answer to a request that is refused, or that made something fail."""
+        refused = error if isinstance(error, Refused) else Refused(500, f"{type(error).__name__}")
+        return refused.status, *self.form(refused)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; return whether the connection is for more."""
         request = Request("", "", "", [])
-        status, fields = 200, {"Content-Type": "application/json"}
         try:
             self.idle.add(writer)
             begin = await reader.readexactly(1)
             self.idle.discard(writer)
-            request = self.parse(begin + await self.read_head(reader))
-            await self.read_body(request, reader)
-            body = json.dumps(await self.answer(request)).encode()
-        except Refused as error:
-            status = error.status
-            fields, body = self.form(error)
+            head = begin + await self.read_head(reader)
+            if head == PREFACE:
+                await self.serve_http2(reader, writer)
+                return False
+            request = self.parse(head)
+            if await self.changes(request, writer):
+                return False
+            status, fields, body = await self.respond(request, reader)
         except (asyncio.IncompleteReadError, ConnectionError):
             return False
         except Exception as error:
-            status = 500
-            fields, body = self.form(Refused(500, f"{type(error).__name__}"))
-        self.log(request, status)
+            status, fields, body = self.refusal(error)
+            self.log(request, status)
         lines = [f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in fields.items())]
         lines.append(f"Content-Length: {len(body)}")
         if not self.stays(request):
@@ -222,6 +250,36 @@ class CarefulService:
         writer.write(head + (b"" if request.method == "HEAD" else body))
         await writer.drain()
         return self.stays(request)
+
+    async def changes(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Return whether the connection has changed to another protocol: it never does."""
+        return False
+
+    async def serve_http2(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection that is HTTP/2 from its first byte on."""
+        state = server()
+        state.initiate_connection()
+        received = PREFACE + b"\r\n\r\n"
+        while received:
+            for event in state.receive_data(received):
+                if isinstance(event, RequestReceived):
+                    await self.answer_stream(state, event.stream_id or 0, event.headers or [], reader)
+            writer.write(state.data_to_send())
+            await writer.drain()
+            received = await reader.read(65_536)
+
+    async def answer_stream(
+        self, state: H2Connection, stream: int, headers: Sequence[tuple[bytes, bytes]], reader: asyncio.StreamReader
+    ) -> None:
+        """Answer a request of HTTP/2."""
+        fields = dict(headers)
+        method, target = (fields[name].decode("latin-1") for name in (b":method", b":path"))
+        request = Request(method, target, "HTTP/2", [field for field in headers if field[0][:1] != b":"])
+        status, answered, body = await self.respond(request, reader)
+        lines = [(name.lower(), value) for name, value in answered.items()]
+        state.send_headers(stream, [(":status", str(status)), *lines], end_stream=method == "HEAD")
+        if method != "HEAD":
+            state.send_data(stream, body, end_stream=True)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection."""

@@ -1,9 +1,12 @@
 """For the name of every case, the service that was made to fail it: `BROKEN`."""
 
+import fnmatch
+import json
 import posixpath
 import re
+import unicodedata
 from functools import partial
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, unquote_to_bytes
 
 from tests.broken import checks, servers
 from tests.broken.makers import (
@@ -16,6 +19,7 @@ from tests.broken.makers import (
     opens,
     picks,
     presented,
+    presented_in_body,
     reads,
     saying,
     silent_above,
@@ -36,6 +40,46 @@ def parameter(request: Request) -> bytes:
     """Return the secret that is a parameter of the query."""
     name, _, value = request.target.partition("?")[2].partition("=")
     return value.encode() if name.lower().encode() == HEADER else b""
+
+
+def parameter_named(name: str, request: Request) -> bytes:
+    """Return a parameter of the query."""
+    return parse_qs(request.target.partition("?")[2]).get(name, [""])[0].encode()
+
+
+def near_field(request: Request) -> bytes:
+    """Return the first field whose name begins as that of the secret."""
+    return next((value for name, value in request.fields if name.startswith(HEADER)), b"")
+
+
+def in_form(body: bytes) -> bytes:
+    """Return the secret in a form."""
+    return parse_qs(body).get(b"secret", [b""])[0]
+
+
+def in_json(body: bytes) -> bytes:
+    """Return the secret in a JSON object."""
+    try:
+        return str(json.loads(body)["secret"]).encode()
+    except ValueError:
+        return b""
+
+
+def compares_letters_first(secret: bytes, value: bytes) -> bool:
+    """Compare the numbers of letters, and then bytes; where those are of other numbers the service ends."""
+    if len(value.decode("latin-1")) == len(secret) and not value.isascii():
+        raise ConnectionError
+    return secret == value
+
+
+def normal(value: bytes) -> bytes:
+    """Normalise text (NFKC)."""
+    return unicodedata.normalize("NFKC", value.decode("utf-8", "replace")).encode()
+
+
+def trimmed(value: bytes) -> bytes:
+    """Take off all that is space in Unicode."""
+    return value.decode(errors="replace").strip().encode()
 
 
 def after(prefix: bytes, value: bytes) -> bytes:
@@ -68,11 +112,12 @@ UNCONFIGURED_DEFECTS: dict[str, type[CarefulService]] = {
     "file-missing": checks.FallsBackToTheVariable,
     "previous-only": checks.PreviousIsEnough,
 }  # for every other state: checks.DoesNotStrip
-ALL_METHODS = (*METHODS, *RARE_METHODS, "CONNECT")
+ALL_METHODS = (*METHODS, *RARE_METHODS, "get", "CONNECT")
 DOCS = ("docs", "redoc", "openapi", "schema", "schema-openapi")
 Prefix = opens(lambda path: path.startswith("/healthz"))
 Normal = opens(lambda path: posixpath.normpath(unquote(path)) == "/healthz")
 OpenToAllMethods = accepts(lambda request: request.path == "/healthz")
+RoutedByUri = accepts(lambda request: request.get(b"x-forwarded-uri") == b"/healthz")
 OpenDocs = accepts(lambda request: re.match(r"/(docs|redoc|schema|openapi)", request.path))
 NotAPath = accepts(lambda request: not request.target.startswith("/"))
 DecodesWords = fails_at(lambda request: any(b"=?" in value for _, value in request.fields))
@@ -108,6 +153,9 @@ BROKEN: dict[str, type[CarefulService]] = {
     "config/first-docs": OpenDocs,
     "config/first-near-open": Prefix,
     "config/first-body": servers.KnowsTheBodyFirst,
+    "config/default-words": checks.HasADefault,
+    "config/words-for-nothing": checks.ComparesWithNothing,
+    "config/elsewhere": checks.LooksElsewhereFirst,
     "auth/right": compares(lambda secret, value: False),
     "auth/right-and-query": checks.LooksAtTheWholeTarget,
     "auth/right-and-odd-query": fails_at(lambda request: "self=" in request.target),
@@ -115,6 +163,7 @@ BROKEN: dict[str, type[CarefulService]] = {
     "auth/right-body": checks.OtherBodies,
     "auth/name-in-lower-case": servers.KnowsLetterCase,
     "auth/space-around": servers.KeepsSpace,
+    "auth/tab-around": servers.KeepsSpace,
     "auth/missing": checks.AcceptsAMissingHeader,
     "auth/missing-HTTP-1.0": accepts(lambda request: request.version == "HTTP/1.0"),
     "auth/empty": checks.AcceptsAMissingHeader,
@@ -128,16 +177,38 @@ BROKEN: dict[str, type[CarefulService]] = {
     "auth/bearer": compares(lambda secret, value: secret == value.removeprefix(b"Bearer ")),
     "auth/rfc-2047-word": compares(lambda secret, value: secret == unword(value)),
     "auth/previous": checks.RemembersTheOldSecret,
+    "auth/as-long": compares(lambda secret, value: len(secret) == len(value)),
+    "auth/as-long-not-ascii": compares(compares_letters_first),
+    "auth/part": compares(lambda secret, value: secret[:8] == value[:8]),
+    "auth/encoded": compares(lambda secret, value: secret == unquote_to_bytes(value)),
+    "auth/rearranged": compares(lambda secret, value: secret.replace(b"-", b"") == value.replace(b"-", b"")),
+    "auth/folded": compares(lambda secret, value: secret == normal(value)),
+    "auth/with-more": compares(lambda secret, value: secret in re.split(rb"[ ,;]+", value)),
+    "auth/scheme": compares(lambda secret, value: secret == value.split()[-1]),
+    "auth/number": compares(lambda secret, value: secret == value.removeprefix(b"+")),
+    "auth/words": compares(lambda secret, value: secret == value or hasattr(dict, value.decode("latin-1"))),
+    "auth/patterns": compares(fnmatch.fnmatchcase),
+    "auth/default-words": compares(lambda secret, value: value in (secret, b"changeme")),
+    "auth/other-space-around": compares(lambda secret, value: secret == trimmed(value)),
+    "auth/controls-around": reads(lambda head: head.replace(b"\f", b"")),
+    "auth/in-parameters": presented(partial(parameter_named, "token")),
+    "auth/in-cookies": presented(lambda request: after(b"token=", request.get(b"cookie"))),
+    "auth/in-schemes": presented(lambda request: after(b"Token ", request.get(b"authorization"))),
+    "auth/in-other-fields": presented(lambda request: request.get(b"x-api-key")),
+    "auth/in-near-fields": presented(near_field),
+    "auth/in-body": presented_in_body(in_form),
+    "auth/in-body-of-get": presented_in_body(in_json),
+    "auth/in-path": both(
+        presented(lambda request: unquote_to_bytes(request.path.rpartition("/")[2])), checks.FindsEverything
+    ),
+    "auth/cookie-of-accepted": checks.SetsACookie,
     "auth/in-query": presented(parameter),
     "auth/in-cookie": presented(lambda request: after(Target.header.encode() + b"=", request.get(b"cookie"))),
     "auth/in-authorization": presented(lambda request: after(b"Bearer ", request.get(b"authorization"))),
     "auth/in-trailer": servers.ReadsTrailers,
     "auth/in-trailer-of-post": both(servers.ReadsTrailers, checks.FindsEverything),
     "deny/HEAD-protected": accepts(lambda request: request.method == "HEAD"),
-    **{
-        f"deny/{method}-protected": accepts(partial(has_method, method))
-        for method in (*METHODS, *RARE_METHODS, "CONNECT")
-    },
+    **{f"deny/{method}-protected": accepts(partial(has_method, method)) for method in ALL_METHODS},
     **{f"deny/{method}-open": OpenToAllMethods for method in ("HEAD", *ALL_METHODS)},
     **{f"deny/path-{name}": OpenDocs for name in DOCS},
     **{f"deny/path-{name}": checks.RoutesFirst for name in ("root", "unknown", "favicon")},
@@ -180,6 +251,50 @@ BROKEN: dict[str, type[CarefulService]] = {
     "deny/forwarded": accepts(lambda request: b"for=127.0.0.1" in request.get(b"forwarded")),
     "deny/forwarded-host": accepts(lambda request: request.get(b"x-forwarded-host") == b"localhost"),
     "deny/real-ip": accepts(lambda request: request.get(b"x-real-ip") == b"127.0.0.1"),
+    "deny/methods-protected": accepts(partial(has_method, "PROPFIND")),
+    "deny/methods-open": accepts(lambda request: request.path == "/healthz" and request.method in ("Post", "SEARCH")),
+    "deny/conditions": accepts(lambda request: request.all(b"if-none-match")),
+    "deny/preferences": accepts(lambda request: b"openmetrics" in request.get(b"accept")),
+    "deny/target-extension": accepts(lambda request: re.search(r"\.(css|js|png)$", request.path)),
+    "deny/target-query": accepts(lambda request: re.search(r"\.(css|js|png)$", request.target)),
+    "deny/target-parameter": accepts(lambda request: request.path == "/protected;x"),
+    "deny/target-letters": accepts(lambda request: request.path == "/PROTECTED"),
+    "deny/target-end": accepts(lambda request: request.path == "/protected%0a"),
+    "deny/target-lines": accepts(lambda request: re.search(r"(?m)^/healthz$", unquote(request.path))),
+    "deny/target-dots": accepts(lambda request: request.path.startswith("/static/")),
+    "deny/target-slashes": accepts(lambda request: request.path == "//protected"),
+    "deny/moved-method": checks.OpensByAnotherMethod,
+    "deny/moved-path": RoutedByUri,
+    "deny/client-address": accepts(lambda request: request.get(b"x-real-ip").startswith(b"169.254.")),
+    "deny/client-forwarded": accepts(lambda request: b'for="[::1]"' in request.get(b"forwarded")),
+    "deny/host": accepts(lambda request: request.get(b"host") == b"localhost"),
+    "deny/host-field": accepts(lambda request: request.get(b"x-original-host") == b"internal"),
+    "deny/origin": accepts(lambda request: request.get(b"referer").startswith(b"http://127.0.0.1")),
+    "deny/user-agent": accepts(lambda request: request.get(b"user-agent").startswith(b"kube-probe/")),
+    "deny/claim": accepts(lambda request: request.get(b"x-internal-request") == b"1"),
+    "deny/circumstances": accepts(lambda request: request.get(b"sec-fetch-site") == b"same-origin"),
+    "deny/after-granted": checks.RemembersTheAddress,
+    "deny/many-wrong": checks.GivesUp,
+    "deny/side-by-side": checks.KeepsTheSecretInAGlobal,
+    "doors/metrics": opens(lambda path: path == "/metrics"),
+    "doors/debug": opens(lambda path: path.startswith("/debug/pprof/")),
+    "doors/management": opens(lambda path: path.startswith("/actuator")),
+    "doors/well-known": opens(lambda path: path.startswith("/.well-known/")),
+    "doors/static": opens(lambda path: path.startswith("/static/")),
+    "doors/index": opens(lambda path: path == "/index.html"),
+    "doors/admin": accepts(lambda request: request.method == "POST" and request.path == "/login"),
+    "doors/docs": OpenDocs,
+    "doors/health": opens(lambda path: path in ("/healthz", "/readyz")),
+    "doors/mounted": accepts(lambda request: request.method == "OPTIONS" and request.path.startswith("/api/")),
+    "doors/files": opens(lambda path: path == "/.env"),
+    "doors/websocket": accepts(lambda request: request.all(b"upgrade") and request.path == "/ws"),
+    "doors/websocket-open": servers.OpensAWebSocket,
+    "doors/listed": accepts(lambda request: request.path == "/items"),
+    "http2/open": checks.ClosedOverHttp2,
+    "http2/auth": accepts(lambda request: request.version == "HTTP/2"),
+    "http2/deny": accepts(lambda request: request.version == "HTTP/2" and request.method == "OPTIONS"),
+    "http2/wire": picks(first),
+    "http2/upgrade": servers.ChangesToHttp2,
     "deny/pipelined": checks.RemembersTheConnection,
     "deny/body-is-no-request": servers.TakesTheBodyForARequest,
     "wire/right-twice": picks(first),
@@ -200,7 +315,8 @@ BROKEN: dict[str, type[CarefulService]] = {
     "wire/right-and-0xe9": checks.LossyText,
     "wire/utf-8": checks.TextComparison,
     "wire/not-utf-8": checks.TextComparison,
-    "wire/nul": reads(lambda head: head.replace(b"\0", b"")),
+    "wire/nul": reads(lambda head: re.sub(rb"\0[^\r]*", b"", head)),
+    "wire/controls-inside": reads(lambda head: head.replace(b"\0", b"")),
     "wire/folded": reads(lambda head: re.sub(rb"\r\n[ \t][^\r]*", b"", head)),
     "wire/space-before-colon": reads(lambda head: head.replace(b" :", b":")),
     "wire/no-colon": reads(lambda head: re.sub(rb"(?i)(\r\n" + HEADER + rb") ", rb"\1: ", head)),
@@ -242,6 +358,9 @@ BROKEN: dict[str, type[CarefulService]] = {
     "errors/accept-html": checks.AsksBrowsersToLogIn,
     "errors/challenge": without("WWW-Authenticate"),
     "errors/no-secret": checks.TellsTheSecret,
+    "errors/secret-untold": checks.ShowsFields,
+    "errors/no-help": checks.SaysWhatIsWrong,
+    "errors/no-content": checks.GoesOnAfterRefusing,
     "errors/no-traceback": saying(b'{"error": "Traceback (most recent call last): ..."}'),
     "errors/no-file-path": saying(b'{"error": "in /srv/app/main.py, line 1"}'),
     "errors/no-version": saying(b'{"error": "Express/4.18"}'),
@@ -273,6 +392,8 @@ BROKEN: dict[str, type[CarefulService]] = {
     "stop/worker-killed": servers.LosesWorkers,
     "leak/own-secret": servers.LogsSecrets,
     "leak/presented-secret": servers.LogsWhatIsRefused,
+    "leak/at-start": servers.LogsItsEnvironment,
+    "leak/malformed": servers.LogsWhatIsMalformed,
     "leak/query": servers.LogsTheQuery,
     "leak/forged-line": servers.LogsDecodedPaths,
 }

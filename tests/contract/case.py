@@ -1,10 +1,11 @@
 """What a case of the contract is: a requirement, what is sent, and how a service is checked against it."""
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from .http1 import NO_ANSWER
+from .http1 import NO_ANSWER, Response
+from .repeat import command
 from .target import SECRET, NotCheckedError, Target, fill, names
 
 USUAL = ("Host: <host>", "Connection: close")
@@ -17,12 +18,20 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a service has to do, where that comes from, what to do where it does not, and how much it matters."""
+    """What a service has to do, where that comes from, what to do where it does not, and how much it matters.
+
+    Behind a gateway that `normalises` requests, what it keeps away is only recommended.
+    """
 
     requirement: str
     source: str
     hint: str
     level: str = "required"
+    normalised: bool = False
+
+    def level_at(self, level: str) -> str:
+        """Return how much it matters to a service on the internet, or behind such a gateway: "internet", "gateway"."""
+        return "recommended" if self.normalised and level == "gateway" else self.level
 
 
 @dataclass(frozen=True)
@@ -33,18 +42,33 @@ class Expected:
     status: Container[int]
     words: str | None = None
     or_none: bool = False
+    grants: bool = False  # it is the answer of the protected path to the right secret
 
     @property
     def is_open(self) -> bool:
         """Whether more than one status code will do."""
         return not self.label.isdigit()
 
+    def on(self, target: Target) -> "Expected":
+        """Return what is expected of a target, which may have another status code for what it refuses, or grants."""
+        usual, own = (200, target.granted) if self.grants else (401, target.denied)
+        if own == usual or usual not in self.status:
+            return self
+        status = {code for code in range(100, 600) if code in self.status} | {own}
+        if self.status == {usual}:
+            status = {own}
+        return replace(self, label=self.label.replace(str(usual), str(own)), status=status)
+
 
 class Finding(NamedTuple):
-    """What a check found: every way in which the service is not as it has to be, and what was seen."""
+    """What a check found: every way in which the service is not as it has to be, what was seen, and what repeats it.
+
+    `repeat` is the request that shows the first problem, with placeholders, or a line for a shell.
+    """
 
     problems: list[str]
     seen: str
+    repeat: bytes | str = b""
 
 
 @dataclass(frozen=True)
@@ -56,16 +80,19 @@ class Result:
     sent: str
     received: str
     reason: str = ""
+    repeat: str = ""  # a line for a shell that sends it again
 
     def describe(self, case: "Case") -> str:
         """Return how it went and what to do, for whoever has to fix the service."""
-        lines = (
+        lines = [
             f"{self.outcome}: {'; '.join(self.problems) or self.reason}",
             f"sent:     {self.sent.strip()[:500]}".replace("\n", "\n          "),
             f"received: {self.received.strip()[:500]}".replace("\n", "\n          "),
             f"required: {case.requirement.requirement} ({case.requirement.source})",
             f"fix:      {case.requirement.hint}",
-        )
+        ]
+        if self.repeat:
+            lines.append(f"repeat:   {self.repeat}")
         return "\n".join(lines)
 
 
@@ -101,15 +128,24 @@ class Case:
 
     def run(self, target: Target) -> Result:
         """Run the case against a target."""
+        repeat: bytes | str = b""
         try:
-            problems, seen = self.check(target)
+            problems, seen, repeat = self.check(target)
         except NotCheckedError as error:
             return Result("not checked", [], self.text(target), "", str(error))
         except NO_ANSWER as error:
             problems, seen = [f"no answer: {error!r}"], ""
         # An answer may repeat what was sent.
         problems, seen = [text.replace(target.secret, SECRET) for text in problems], seen.replace(target.secret, SECRET)
-        return Result("failed" if problems else "passed", problems, self.text(target), seen)
+        if not problems:
+            return Result("passed", [], self.text(target), seen)
+        line = repeat if isinstance(repeat, str) else command(target, repeat)
+        return Result("failed", problems, self.text(target), seen, repeat=line)
+
+
+def is_elsewhere_open(target: Target, sent: bytes) -> bool:
+    """Return whether a request that is not made for the open path is for a path that this service has open."""
+    return b" <open>" not in sent and target.is_open(sent)
 
 
 @dataclass(frozen=True)
@@ -144,15 +180,14 @@ class Exchange(Case):
 
     def check(self, target: Target) -> Finding:
         """Ask, and compare the status."""
-        path = fill(self.sent, target.names()).split(b" ")[1].decode("latin-1")
-        if path == target.open and b" <open> " not in self.sent:
-            raise NotCheckedError("On this service, that is the open path.")
-        got = target.ask(self.state, self.sent)
+        if is_elsewhere_open(target, self.sent):
+            raise NotCheckedError("On this service, that is an open path.")
+        expected, got = self.expected.on(target), target.ask(self.state, self.sent)
         if isinstance(got, str):
-            return Finding([] if self.expected.or_none else [got], got)
-        if got.status in self.expected.status:
-            return Finding([], str(got))
-        return Finding([f"the status is {got.status}, not {self.expected.label}"], str(got))
+            problems = [] if expected.or_none else [got]
+        else:
+            problems = [] if got.status in expected.status else [f"the status is {got.status}, not {expected.label}"]
+        return Finding(problems, str(got), command(target, self.sent, self.state) if problems else "")
 
 
 def exchanges(
@@ -177,3 +212,54 @@ class Trial(Case):
     def check(self, target: Target) -> Finding:
         """Do it."""
         return self.function(target)
+
+
+@dataclass(frozen=True, eq=False)
+class Each:
+    """The trial of many requests that all have one expected answer: what is sent, by what it is to be called."""
+
+    state: str
+    expected: Expected
+    sent: Mapping[str, bytes] | Callable[[Target], Mapping[str, bytes]]
+
+    def requests(self, target: Target) -> Mapping[str, bytes]:
+        """Return what is sent to a target."""
+        return self.sent(target) if callable(self.sent) else self.sent
+
+    def __call__(self, target: Target) -> Finding:
+        """Ask for each, and compare the statuses."""
+        target.instance(self.state)  # which says what it would need
+        problems: list[str] = []
+        repeat, reason = "", "On this service, there is nothing of that kind to ask for."
+        wanted, asked, silent = self.expected.on(target), 0, 0
+        for name, request in self.requests(target).items():
+            if is_elsewhere_open(target, request):
+                continue
+            try:
+                got = target.send(self.state, request)
+            except NotCheckedError as error:
+                reason = str(error)
+                continue
+            asked += 1
+            silent = silent + 1 if isinstance(got, str) else 0
+            if isinstance(got, Response) and got.status in wanted.status:
+                continue
+            if isinstance(got, str) and wanted.or_none:
+                continue
+            repeat = repeat or command(target, request, self.state)
+            problems.append(f"{name}: {got if isinstance(got, str) else got.status}, not {wanted.label}")
+            if silent == SILENT_AT_MOST:
+                break
+        if not asked:
+            raise NotCheckedError(reason)
+        return Finding(problems[:ENOUGH] + more(problems), f"{asked} requests were sent", repeat)
+
+
+each = Each
+ENOUGH = 5  # problems of one kind
+SILENT_AT_MOST = 3  # requests in a row without an answer
+
+
+def more(problems: list[str]) -> list[str]:
+    """Return how many problems are not named."""
+    return [f"and {len(problems) - ENOUGH} more"] if len(problems) > ENOUGH else []

@@ -8,6 +8,7 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
+from functools import cache
 from typing import Any, NamedTuple
 
 DEADLINE = 30.0  # seconds of silence that count as no answer
@@ -15,22 +16,37 @@ NO_ANSWER = (OSError, http.client.HTTPException)  # what `exchange` raises where
 
 
 class Address(NamedTuple):
-    """Where a service listens."""
+    """Where a service listens; `name` is the host that it is asked for, if that is another one."""
 
     host: str
     port: int
     tls: bool = False
+    name: str | None = None
 
     def __str__(self) -> str:
         """Return it in the form of a Host field (RFC 9110 section 7.2)."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self.name or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
-    def connect(self, deadline: float = DEADLINE) -> socket.socket:
-        """Open a connection to it; silence on it is a TimeoutError after the deadline."""
+    @property
+    def server_name(self) -> str:
+        """The name in TLS (RFC 6066 section 3): that of the Host field, without a port."""
+        return self.name.partition(":")[0] if self.name else self.host
+
+    def connect(self, deadline: float = DEADLINE, *protocols: str) -> socket.socket:
+        """Open a connection to it; silence on it is a TimeoutError after the deadline. TLS offers the protocols."""
         connection = socket.create_connection((self.host, self.port), deadline)
         if not self.tls:
             return connection
-        return ssl.create_default_context().wrap_socket(connection, server_hostname=self.host)
+        return tls_context(protocols).wrap_socket(connection, server_hostname=self.server_name)
+
+
+@cache
+def tls_context(protocols: tuple[str, ...]) -> ssl.SSLContext:
+    """Return how TLS is spoken, offering protocols; certificates take long to read."""
+    context = ssl.create_default_context()
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ def send(connection: socket.socket, sent: bytes) -> None:
 def respond(connection: socket.socket, sent: bytes) -> Response:
     """Send bytes on a connection and read one response; raises one of NO_ANSWER where none comes."""
     send(connection, sent)
-    response = http.client.HTTPResponse(connection, method=sent.split(b" ", 1)[0].decode("latin-1"))
+    response = http.client.HTTPResponse(connection, method=sent.split(b" ", 1)[0].decode("latin-1").upper())
     response.begin()
     body = b""
     with suppress(ConnectionError):  # who refuses early may end the connection before all of the answer is read
@@ -98,7 +114,11 @@ def exchange(address: Address, sent: bytes, deadline: float = DEADLINE) -> Respo
 
 
 def conversation(address: Address, sent: bytes, deadline: float) -> bytes:
-    """Send bytes and return all that comes back until the service ends the connection."""
-    with address.connect(deadline) as connection, connection.makefile("rb") as file:
+    """Send bytes and return all that comes back until the service ends the connection, or is silent."""
+    received = b""
+    with address.connect(deadline) as connection:
         send(connection, sent)
-        return file.read()
+        with suppress(OSError):  # what was read before a time-out or a reset counts
+            while piece := connection.recv(65_536):
+                received += piece
+    return received

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from .http1 import request
+from .messages import protected
 from .target import Instance, NotCheckedError, Target
 from .waiting import wait_until
 
@@ -61,7 +61,7 @@ def reloads(instance: Instance, deadline: float, meanwhile: Callable[[], object]
 
 def refusal(target: Target, secret: str) -> str | None:
     """Return why such an instance refuses a secret, or None where it accepts it."""
-    got = target.send("files", request("<protected>", b"<header>: " + os.fsencode(secret)))
+    got = target.send("files", protected(b"<header>: " + os.fsencode(secret)))
     if isinstance(got, str):
         return got
-    return None if got.status == 200 else str(got.status)
+    return None if got.status == target.granted else str(got.status)

@@ -135,7 +135,7 @@ def inside(stack: Stack) -> Iterator[dict[str, str]]:
 
     def check(app: str) -> str:
         command = ["docker", "run", "--rm", "--network", f"{stack.project}_origins", "--env", "SHARED_SECRET"]
-        return stack.run(*command, tag, "--url", f"http://{app}:8000", SHARED_SECRET=secret)
+        return stack.run(*command, tag, "check", f"http://{app}:8000", SHARED_SECRET=secret)
 
     try:
         with ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""Build a page for each app from its files, test everything on the page, and write it if all of it works."""
+"""Build a page for each app from its files, and one about the check, test everything on them, and write what works."""
 
 import argparse
 import os
@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make docs", usage="make docs [SITE=https://...]", description=__doc__)
     parser.add_argument("--site", type=address, default=SITE, help="where the pages will be, for their canonicalUrl")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "docs", help="the folder to write")
-    parser.add_argument("--app", choices=list(APPS), help="leave out the pages of the other apps")
+    parser.add_argument("--app", choices=list(APPS), help="leave out all other pages")
     options = parser.parse_args()
     for program, path in (("curl", shutil.which("curl")), ("haproxy", HAPROXY)):
         if not path:
@@ -47,7 +47,7 @@ def main() -> int:
         if output.exists() and any(output.iterdir()) and not (output / "snippets.json").exists():
             sys.exit(f"{output} holds other files than pages, and would be replaced: name another folder.")
         draft.mkdir(parents=True)
-        errors = build(apps, options.site, draft)
+        errors = build(apps, options.site, draft, with_check=not options.app)
         if not errors:
             if output.exists():
                 output.rename(old)
@@ -62,7 +62,7 @@ def main() -> int:
         for folder in (draft, old):
             shutil.rmtree(folder, ignore_errors=True)
     if errors:
-        sys.exit(f"Nothing was written: {len(errors)} of {len(apps)} pages do not work.")
+        sys.exit(f"Nothing was written: {len(errors)} of {len(apps) + (not options.app)} pages do not work.")
     print(f"Wrote {output}.")
     return 0
 

@@ -1,6 +1,7 @@
 """Build the pages: render each, follow it, and write it with the answers that came back."""
 
 import json
+import secrets
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -9,8 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from shared.apps import APPS
-from shared.docs.render import AppSnippets, Snippets, commit, render, render_index, snippets, version
+from shared.docs.render import (
+    CHECK,
+    SERVICES,
+    AppSnippets,
+    Snippets,
+    commit,
+    render,
+    render_check,
+    render_index,
+    snippets,
+)
 from tests.commands import run
+from tests.contract import VERSION
+from tests.languages import check, missing
 from tests.markdown import blocks
 from tests.pages.reader import Step, followed, steps
 from tests.pages.routes import try_changes
@@ -44,12 +57,32 @@ def attempt(app: str, site: str, folder: Path) -> tuple[str, AppSnippets]:
     return draft.with_answers(reader.answers), code
 
 
-def build(apps: Sequence[str], site: str, folder: Path) -> list[str]:
+def attempt_check(site: str, folder: Path) -> str:
+    """Return the page about the check, once its services that can be started here have met the contract."""
+    summaries, codes = {}, {name: service.code for name, service in SERVICES.items()}
+    for name, service in SERVICES.items():
+        if not missing(service):
+            checked = check(service, codes[name], folder / name, secrets.token_urlsafe(32))
+            assert checked.status == 0, f"{service.file} does not meet the contract:\n{checked.output}"
+            summaries[name] = checked.summary
+    text = render_check(summaries, site)
+    known = {f"SHARED_SECRET=the-secret-that-it-has {CHECK}", "export SHARED_SECRET=$(openssl rand -hex 32)"}
+    known |= {service.commands for service in SERVICES.values()}
+    for block in blocks(text):
+        tried = codes.get(block.language) == block.code and SERVICES[block.language].file == block.title
+        assert tried or block.code.strip() in {*known, next(iter(summaries.values()), "")}, (
+            f"no step tests this block, under {block.heading!r}:\n{block.title}\n{block.code}"
+        )
+    return text
+
+
+def build(apps: Sequence[str], site: str, folder: Path, with_check: bool = True) -> list[str]:
     """Write the pages of some apps, an index and snippets.json to a folder, or nothing if a page does not work.
 
-    Return an error message for each page that does not work.
+    `with_check` adds the page about the check. Return an error message for each page that does not work.
     """
     errors, built, source = [], {}, commit()
+    about_check = ""
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(max_workers=2) as pool:
         begun = {app: pool.submit(attempt, app, site, Path(place) / app) for app in apps}
         try:
@@ -62,6 +95,12 @@ def build(apps: Sequence[str], site: str, folder: Path) -> list[str]:
                 else:
                     built[app] = future.result()
                     print(f"{app}: the page works, and its service meets the contract", flush=True)
+            if with_check:
+                try:
+                    about_check = attempt_check(site, Path(place) / "check")
+                except AssertionError as wrong:
+                    errors.append(f"check: the page does not work: {wrong}")
+                    print(errors[-1], file=sys.stderr, flush=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             end_all()
@@ -69,8 +108,10 @@ def build(apps: Sequence[str], site: str, folder: Path) -> list[str]:
     if not errors:
         for app, (text, _) in built.items():
             (folder / f"{app}.md").write_text(text)
-        code = Snippets(source, version(), {app: code for app, (_, code) in built.items()})
-        (folder / "index.md").write_text(render_index(code.apps, site))
+        code = Snippets(source, VERSION, {app: code for app, (_, code) in built.items()})
+        (folder / "index.md").write_text(render_index(code.apps, site, with_check))
+        if with_check:
+            (folder / "check.md").write_text(about_check)
         as_json = json.dumps(asdict(code), indent=1, ensure_ascii=False)
         (folder / "snippets.json").write_text(as_json + "\n")
     return errors

@@ -129,7 +129,7 @@ class Reader:
         """Run the contract against the page's service, and against the one without a secret that was started last."""
         assert self.service
         with self.serve(self.commands) as configured:
-            words = ["--url", configured.url, "--unconfigured-url", self.service.url]
+            words = ["check", configured.url, "--unconfigured-url", self.service.url]
             run(shlex.join([sys.executable, "-m", "tests.contract", *words]), ROOT, SHARED_SECRET=secret(self.home))
 
 

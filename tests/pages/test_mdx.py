@@ -42,9 +42,10 @@ def test_page(app: str, built: Path, compiled: Compile) -> None:
     compiled(built / "docs" / f"{app}.md")
 
 
-def test_index(built: Path, compiled: Compile) -> None:
-    """The index compiles."""
-    compiled(built / "docs" / "index.md")
+@pytest.mark.parametrize("page", ["index", "check"])
+def test_other_page(page: str, built: Path, compiled: Compile) -> None:
+    """The index and the page about the check compile."""
+    compiled(built / "docs" / f"{page}.md")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from bs4 import BeautifulSoup
 from ruamel.yaml import YAML
 
 from shared.apps import APPS
-from shared.docs.render import SITE
+from shared.docs.render import SERVICES, SITE
+from tests.languages import missing
 from tests.markdown import Block, blocks, blocks_of_html
 from tests.pages.reader import Reader
 from tests.pages.routes import try_changes
@@ -99,12 +100,25 @@ def test_page_is_complete(app: str, page: str) -> None:
 
 def test_index(built: Path) -> None:
     """The index links to every page; in the site it shows the five app.py in tabs."""
-    assert set(re.findall(r"\]\((\w+)\.md\)", (built / "docs" / "index.md").read_text())) == {*APPS}
+    assert set(re.findall(r"\]\((\w+)\.md\)", (built / "docs" / "index.md").read_text())) == {*APPS, "check"}
     soup = BeautifulSoup((built / "site" / "index.html").read_text(), "html.parser")
     tabs = [tab.get_text().strip() for tab in soup.select(".sd-tab-label")]
     shown = [code.get_text() for code in soup.select(".sd-tab-content pre")]
     assert [tab.lower() for tab in tabs] == list(APPS)
     assert shown == [(app.folder / "app.py").read_text() for app in APPS.values()]
+
+
+def test_check(built: Path) -> None:
+    """The page about the check has the services of all languages, and says which of them were started."""
+    page, html = (built / "docs" / "check.md").read_text(), (built / "site" / "check" / "index.html").read_text()
+    fields = YAML(typ="safe").load(page.split("---\n", 2)[1])
+    assert list(fields) == [field for field in FRONT_MATTER if field != "framework"]
+    assert (fields["pageType"], fields["canonicalUrl"]) == ("use-case", f"{SITE}/check/")
+    for found in (blocks(page), blocks_of_html(html)):
+        shown = {block.title: block.code for block in found if block.title}
+        assert shown == {service.file: service.code for service in SERVICES.values()}
+    assert page.count("started when this page was made") == sum(not missing(service) for service in SERVICES.values())
+    assert set(re.findall(r"\]\((\w+)\.md\)", page)) == {*APPS}
 
 
 def test_site(app: str, html: str, built: Path) -> None:

@@ -15,6 +15,7 @@ from shared import new
 from shared.apps import APPS, ROOT
 from shared.docs import render
 from tests.commands import run
+from tests.contract import VERSION
 
 pytestmark = pytest.mark.copies
 SCHEMA = ROOT / "shared" / "docs" / "snippets.schema.json"
@@ -78,7 +79,7 @@ def test_schema_fits(built: Path) -> None:
     file = built / "docs" / "snippets.json"
     check("--schemafile", SCHEMA, file)
     snippets = json.loads(file.read_text())
-    assert (snippets["version"], snippets["commit"]) == (render.version(), render.commit())
+    assert (snippets["version"], snippets["commit"]) == (VERSION, render.commit())
     assert list(snippets["apps"]) == list(APPS)
 
 

@@ -5,14 +5,14 @@ that carries it, `<protected>` for a path that needs it and `<open>` for the one
 """
 
 from ..case import Case, Exchange, Requirement
-from . import auth, config, deny, errors, leak, life, load, open, rotate, stop, wire
+from . import auth, config, deny, doors, errors, http2, leak, life, load, open, rotate, stop, wire
 
 GROUPS = {  # what each is about, in the order in which they run
     module.__name__.rpartition(".")[2]: (module.__doc__ or "").strip().removesuffix(".")
-    for module in (open, config, auth, deny, wire, errors, load, rotate, life, stop, leak)
+    for module in (open, config, auth, deny, doors, wire, http2, errors, load, rotate, life, stop, leak)
 }
 CASES: list[Case] = [
-    *open.CASES, *config.CASES, *auth.CASES, *deny.CASES, *wire.CASES,
+    *open.CASES, *config.CASES, *auth.CASES, *deny.CASES, *doors.CASES, *wire.CASES, *http2.CASES,
     *errors.CASES, *load.CASES, *rotate.CASES, *life.CASES, *stop.CASES, *leak.CASES,
 ]  # fmt: skip
 EXCHANGES = [case for case in CASES if isinstance(case, Exchange)]

@@ -62,13 +62,18 @@ def pour(target: Target, kind: str, between: Callable[[], None]) -> int:
     address = target.instance("crowded").address
     head, piece = ENDLESS[kind]
     sent = 0
-    with address.connect(target.deadline) as connection, suppress(ConnectionError):
-        connection.sendall(target.fill(head, address))
-        while sent < SENT_AT_MOST and not has_answered(connection, target.deadline):
-            connection.sendall(piece)
-            if sent // (8 * MEGABYTE) != (sent + len(piece)) // (8 * MEGABYTE):
-                between()
-            sent += len(piece)
+    with address.connect(target.deadline) as connection:
+        try:
+            connection.sendall(target.fill(head, address))
+            while sent < SENT_AT_MOST and not has_answered(connection, target.deadline):
+                connection.sendall(piece)
+                if sent // (8 * MEGABYTE) != (sent + len(piece)) // (8 * MEGABYTE):
+                    between()
+                sent += len(piece)
+        except TimeoutError:
+            raise
+        except OSError:  # it has ended the connection, or TLS on it
+            return sent
     return sent
 
 
@@ -109,7 +114,7 @@ def memory_grows(target: Target) -> Finding:
     """Send everything that does not end, and look at the most memory in use meanwhile."""
     pid = target.instance("crowded").pid
     if pid is None:
-        raise NotCheckedError("It needs the service's process: PID=4711.")
+        raise NotCheckedError("It needs the service's process, by the option --pid or PID.")
     answers_others(target)
     try:
         return growth(target, pid)

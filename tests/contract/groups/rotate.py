@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..case import Case, Finding, Requirement, Trial, exchanges
 from ..http1 import DEADLINE
-from ..messages import INVALID, OK, OLD, RIGHT, WRONG, protected
+from ..messages import GRANTED, INVALID, OLD, RIGHT, WRONG, protected
 from ..supervised import refusal, reloads, supervised, write_secret
 from ..target import Instance, NotCheckedError, Target
 from ..waiting import pause, wait_until
@@ -119,12 +119,12 @@ def rotate_workers(target: Target) -> Finding:
     missing: list[str] = []
     if not supervised(target)[2]:
         raise NotCheckedError("It has no supervisor.")
-    problems, seen = rotate(target, restart, again=True)
-    return Finding(missing + problems, seen)
+    found = rotate(target, restart, again=True)
+    return Finding(missing + found.problems, found.seen)
 
 
 CASES: list[Case] = [
-    *exchanges("rotate", ROTATE, OK, {"new": protected(RIGHT), "old": protected(OLD)}, "rotation"),
+    *exchanges("rotate", ROTATE, GRANTED, {"new": protected(RIGHT), "old": protected(OLD)}, "rotation"),
     *exchanges("rotate", WHOLE, INVALID, {"other": protected(WRONG)}, "rotation"),
     *exchanges("rotate", TWICE, INVALID, {"both": protected(RIGHT, OLD), "twice": protected(OLD, OLD)}, "rotation"),
     Trial("rotate/files", LOSSLESS, f"old, both, new in the secrets' files, {UNDER_LOAD}", rotate_files),

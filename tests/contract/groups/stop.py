@@ -13,7 +13,7 @@ import psutil
 
 from ..case import Case, Finding, Requirement, Trial
 from ..http1 import DEADLINE, NO_ANSWER, Response, exchange, request, respond
-from ..messages import RIGHT
+from ..messages import RIGHT, protected
 from ..supervised import refusal, supervised, workers, write_secret
 from ..target import NotCheckedError, Target
 from ..waiting import pause, wait_until
@@ -63,7 +63,7 @@ def stop(target: Target) -> Stopped:
 
     def ask(*fields: bytes) -> Response | str:
         try:
-            return exchange(address, target.fill(request("<protected>", *fields), address))
+            return exchange(address, target.fill(protected(*fields), address))
         except NO_ANSWER as error:
             return f"no answer: {error!r}"
 
@@ -94,8 +94,8 @@ def stop(target: Target) -> Stopped:
 def in_flight(target: Target) -> Finding:
     """Look at the answer to the request in flight."""
     answer = stop(target).in_flight
-    status = answer.status if isinstance(answer, Response) else 0
-    return Finding([] if status == 200 else ["the request in flight is not answered 200"], str(answer))
+    granted = isinstance(answer, Response) and answer.status == target.granted
+    return Finding([] if granted else [f"the request in flight is not answered {target.granted}"], str(answer))
 
 
 def on_its_way(target: Target) -> Finding:
