@@ -370,6 +370,7 @@ BROKEN: dict[str, type[CarefulService]] = {
     "load/endless-value": Endless,
     "load/endless-lines": Endless,
     "load/endless-target": Endless,
+    "load/endless-body": servers.ReadsTheBodyFirst,
     "load/memory": limited(48_000_000),
     "load/slow-client": servers.OneAtATime,
     "load/slow-clients": servers.FiftyAtATime,

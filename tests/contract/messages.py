@@ -48,5 +48,7 @@ NO_METHOD = Expected("404 or 405", {404, 405})
 REJECTED = Expected("401 or another 4xx", range(400, 500))
 NOT_UNDERSTOOD = Expected("401, another 4xx, 501 or 505", {*range(400, 500), 501, 505})  # RFC 9110 section 15.6
 NO_TUNNEL = replace(NOT_UNDERSTOOD, label=f"{NOT_UNDERSTOOD.label}, or the end of the connection", or_none=True)
+NO_PROXY = Expected("4xx, 5xx, or the end of the connection", range(400, 600), or_none=True)
+REJECTED_OR_NONE = replace(REJECTED, label=f"{REJECTED.label}, or the end of the connection", or_none=True)
 NO_FAILURE = Expected("2xx, 3xx or 4xx", range(200, 500))
 GRANTED_OR_REJECTED = Expected("200 or 4xx", {200, *range(400, 500)}, grants=True)

@@ -36,7 +36,9 @@ PARAMETERS = words(  # RFC 3986 section 3.3, and delimiters that are encoded
 )
 QUERIES = words(  # that a check of the whole target may take for something else
     """
-    ? ?.css ?/x.png ?<open> ?path=<open> ?public=1 ?debug=true ?a=<open>&format=json ?wsdl
+    ? ?.css ?/x.png ?<open> ?path=<open> ?public=1 ?debug ?debug=1 ?debug=true ?test ?test=1 ?dev=1
+    ?admin ?admin=1 ?admin=true ?internal=1 ?preview=true ?bypass=1 ?skip_auth=true ?auth=0 ?noauth ?mode=debug ?env=dev
+    ?a=<open>&format=json ?wsdl
     """
 )
 ENDS = words(  # that are cut off or trimmed, or that `.` and `$` do not see in a pattern

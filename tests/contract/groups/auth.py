@@ -14,6 +14,7 @@ from ..messages import (
     GRANTED,
     INVALID,
     NOT_PROVIDED,
+    NOT_PROVIDED_OR_BAD,
     NOT_PROVIDED_OR_REJECTED,
     OLD,
     REJECTED,
@@ -73,6 +74,7 @@ TRIMMED = replace(
     requirement="Space and tab around the value are no part of it, and everything else is.",
     source="RFC 9110 section 5.5",
     hint="Take off space and tab alone, from bytes: `strip()` and `trim()` of text take off much more.",
+    level="recommended",
 )
 SERVER_TRIMS = replace(
     TRIMMED,
@@ -223,7 +225,7 @@ CASES: list[Case] = [
     Trial("auth/in-near-fields", PLACE, "the secret in fields with nearly the same name, such as <header>-Previous",
           each("configured", NOT_ACCEPTED, near_names)),
     Trial("auth/in-body", PLACE, "POST, the secret in a form and in JSON, under usual names",
-          each("configured", NOT_PROVIDED, {"form": form(method="POST"), "JSON": json(method="POST")})),
+          each("configured", NOT_PROVIDED_OR_BAD, {"form": form(method="POST"), "JSON": json(method="POST")})),
     Trial("auth/in-body-of-get", PLACE, "GET <protected>, the secret in a form and in JSON",
           each("configured", NOT_PROVIDED_OR_REJECTED, {"form": form(), "JSON": json()})),
     Trial("auth/in-path", PLACE, "the secret in the path, or as a user before the host",

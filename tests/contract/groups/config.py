@@ -8,7 +8,7 @@ from ..http1 import request
 from ..messages import BLANK, EMPTY, LATIN, NOT_CONFIGURED, OK, OLD, RIGHT, WRONG, carrying, healthz, post, protected
 from ..target import UNCONFIGURED
 from ..values import AUTHORIZATION, DEFAULTS, FIELDS, OF_NOTHING, WORDS
-from .auth import form, json, parameters, with_fields
+from .auth import parameters, with_fields
 from .open import OPEN
 
 CONFIG = Requirement(
@@ -46,12 +46,10 @@ CASES: list[Case] = [
           each("unset", NOT_CONFIGURED, carrying(*DEFAULTS))),
     Trial("config/words-for-nothing", NO_DEFAULT, "words like undefined and null, and hashes of nothing [state: unset]",
           each("unset", NOT_CONFIGURED, carrying(*WORDS, *OF_NOTHING))),
-    Trial("config/elsewhere", CONFIG, "a secret in the query, in cookies, other fields and bodies [state: unset]",
+    Trial("config/elsewhere", CONFIG, "a secret in the query, in cookies and other fields [state: unset]",
           each("unset", NOT_CONFIGURED, {
               **parameters(*NAMES),
               **with_fields(*(f"Cookie: {name}=<secret>".encode() for name in NAMES)),
               **with_fields(*FIELDS, *(b"Authorization: " + value for value in AUTHORIZATION)),
-              "form": form(method="POST"),
-              "JSON": json(method="POST"),
           })),
 ]  # fmt: skip

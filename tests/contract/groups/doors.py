@@ -30,7 +30,8 @@ PATHS = {  # by what is behind them
         " /basic_status /fpm-status /q/metrics /monitoring /haproxy?stats /varz /statsz"
     ),
     "debug": (
-        "/debug /debug/ /debug/pprof /debug/pprof/ /debug/pprof/heap /debug/vars /debug/requests /_debug /__debug__/"
+        "/debug /debug/ /debug/env /debug/config /debug/routes"
+        " /debug/request /debug/pprof /debug/pprof/ /debug/pprof/heap /debug/vars /debug/requests /_debug /__debug__/"
         " /debug/default/view /console /h2-console /_profiler /_profiler/phpinfo /_wdt /phpinfo.php /telescope /horizon"
         " /rails/info /rails/info/routes /rails/info/properties /rails/mailers /trace /threads /heapdump /dump"
         " /_ignition/health-check /_ah/admin /elmah.axd /trace.axd /__inspect /pprof /jolokia /arthas"

@@ -9,7 +9,7 @@ from functools import cache
 
 from ..case import Case, Finding, Requirement, Trial
 from ..http1 import request
-from ..messages import protected
+from ..messages import WRONG, protected
 from ..target import NotCheckedError, Target
 from ..waiting import wait_until
 
@@ -50,7 +50,7 @@ FIRST_REQUEST = r"\b(GET|POST|HEAD|OPTIONS)\b|\bHTTP/1\.|/last-"  # in a line of
 def last_request_shows(target: Target, log: Callable[[], str]) -> bool:
     """Make a request, and return whether the log shows it."""
     last = f"/last-{secrets.token_hex(8)}"
-    target.send("configured", request(last))
+    target.send("configured", request(last, WRONG))  # some log only those that carry the field
     return wait_until(lambda: last in log(), target.deadline)
 
 

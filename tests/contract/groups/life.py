@@ -19,11 +19,11 @@ HALF_CLOSED = Requirement(
     "A client that closes its writing side after a request is answered.",
     "RFC 9293 section 3.6",
     "Take the end of what a client sends for nothing else: it still reads.",
+    "recommended",
 )
 HALF_CLOSED_LONG = replace(
     HALF_CLOSED,
     requirement="A client that closes its writing side is answered even if the answer takes seconds.",
-    level="recommended",
 )
 SILENT = replace(
     STOP,

@@ -34,6 +34,14 @@ VERY_PATIENT = replace(
     level="recommended",
 )
 
+BODY = replace(
+    LIMIT,
+    requirement="An endless body without the secret is refused before much of it has come.",
+    source="RFC 9110 section 15.5.14; CWE-770",
+    hint="Do not read the body of a request that is refused; limit that of others.",
+    level="recommended",
+)
+
 MEGABYTE = 1_000_000
 SENT_AT_MOST, GROWN_AT_MOST = 64 * MEGABYTE, 20 * MEGABYTE
 PATIENCE = 10.0  # seconds that a client waits behind slow ones
@@ -157,6 +165,7 @@ CASES: list[Case] = [
     Trial("load/endless-value", LIMIT, "64 MB of one field value", endless("value")),
     Trial("load/endless-lines", LIMIT, "64 MB of header fields", endless("lines")),
     Trial("load/endless-target", LIMIT, "64 MB of request target", endless("target")),
+    Trial("load/endless-body", BODY, "64 MB of a body without the secret", endless("body")),
     Trial("load/memory", MEMORY, "64 MB of each of these, and of a body without the secret", memory_grows),
     Trial("load/slow-client", PATIENT, "half a request on another connection", slow(1)),
     Trial("load/slow-clients", VERY_PATIENT, "half a request on each of 100 other connections", slow(100)),
