@@ -59,7 +59,9 @@ def parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status; arguments that make no sense end it with status 2."""
     of_all, checking = parser()
-    options = of_all.parse_args(arguments)
+    options, rest = of_all.parse_known_args(arguments)
+    if rest:
+        (checking if options.command == "check" else of_all).error(f"there is no option {rest[0]}: --help lists all")
     try:
         if options.command == "check":
             return check_service(options)

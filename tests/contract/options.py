@@ -69,7 +69,7 @@ def path(text: str) -> str:
 
 def paths(text: str) -> tuple[str, ...]:
     """Return the paths with commas between them, or none."""
-    return tuple(path(part) for part in text.split(",")) if text else ()
+    return tuple(path(part.strip()) for part in text.split(",") if part.strip())
 
 
 def token(text: str) -> str:
@@ -117,16 +117,23 @@ def regular(path: str) -> Path:
 
 
 def process(number: str) -> int:
-    """Return the number of a process that exists."""
+    """Return the number of a process that exists, and that listens, itself or in one below it."""
     if not number.isdigit() or not psutil.pid_exists(int(number)):
         raise wrong(f"there is no process {number}")
+    try:
+        main = psutil.Process(int(number))
+        sockets = [found for process in (main, *main.children(recursive=True)) for found in process.net_connections()]
+    except psutil.Error:  # it may not be looked at
+        return int(number)
+    if not any(found.status == psutil.CONN_LISTEN for found in sockets):
+        raise wrong(f"the process {number} listens on nothing: it is not the service")
     return int(number)
 
 
 def chosen(text: str) -> list[str]:
     """Return the names of the cases in a list of groups and cases."""
     names: list[str] = []
-    for word in text.split(","):
+    for word in filter(None, map(str.strip, text.split(","))):
         found = [case.name for case in CASES if word in (case.name, case.group)]
         if not found:
             raise wrong(f"there is no case and no group {word!r}: the groups are {', '.join(GROUPS)}")
@@ -284,9 +291,13 @@ def target(options: argparse.Namespace, secret: str) -> Target:
     before = options.log.stat().st_size if options.log else 0  # skip what was logged earlier
     log = (lambda: options.log.read_bytes()[before:].decode(errors="replace")) if options.log else None
     configured = Instance(options.url._replace(name=options.host), log, options.pid)
+    if options.log:
+        configured.whole_log = lambda: options.log.read_text(errors="replace")
     instances = dict.fromkeys(("configured", "behind-proxy", "crowded"), configured)
     for state, (name, _) in URLS.items():
         if url := getattr(options, name.replace("-", "_")):
+            if url == options.url:
+                raise wrong(f"{called(name)} is the URL of the service itself, and has to be that of another instance")
             instances[state] = Instance(url._replace(name=options.host))
 
     def start(state: str) -> Instance:

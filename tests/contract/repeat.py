@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from .target import Target
 
 SHELL = {
-    "secret": '"$SHARED_SECRET"',
-    "previous": '"$SHARED_SECRET_PREVIOUS"',
+    "secret": '"${SHARED_SECRET:?}"',  # an error where it is not set, instead of an empty value
+    "previous": '"${SHARED_SECRET_PREVIOUS:?}"',
     **{name: change.shell for name, change in CHANGES.items()},
     **SIZES_IN_SHELL,
 }
@@ -67,10 +67,7 @@ def quoted(parts: list[str]) -> str:
         return "".join(SHELL[part] if n % 2 else shlex.quote(part) for n, part in enumerate(parts) if part)
     word = parts[0]
     for name, text in zip(parts[1::2], parts[2::2], strict=True):
-        value = SHELL[name].strip('"')
-        if re.match(r"\w", text):
-            value = re.sub(r"^\$(\w+)$", r"${\1}", value)
-        word += value + text
+        word += SHELL[name].strip('"') + text
     return f'"{word}"'
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import signal
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from . import VERSION
@@ -11,7 +13,7 @@ from .case import Case, Result
 from .groups import CASES
 from .options import called, with_value, wrong
 from .report import write_report_to
-from .target import Target
+from .target import LimitedError, Target
 
 SILENT_AT_MOST = 3  # cases in a row without an answer
 MARKS = {"passed": "ok  ", "failed": "FAIL", "known": "know", "not checked": "--  "}
@@ -26,11 +28,32 @@ Results = list[tuple[Case, Result]]
 def check(service: Target, options: argparse.Namespace) -> int:
     """Run the chosen cases against a service, print how each went, and return the exit status."""
     results: Results = []
-    silent = 0
+    status, reason = 0, ""
+    chosen = [case for case in CASES if not options.only or case.name in options.only]
     say(options, f"The contract, version {VERSION}: {len(CASES)} cases")
-    for case in CASES:
-        if options.only and case.name not in options.only:
-            continue
+    try:
+        run(service, options, chosen, results)
+    except KeyboardInterrupt:
+        status, reason = 128 + signal.SIGINT, "It was interrupted."
+    except LimitedError as error:
+        status, reason = 2, str(error)
+    results += [(case, Result("not checked", [], "", "", reason)) for case in chosen[len(results) :]]
+    if options.report:
+        by_name = {case.name: result for case, result in results}
+        try:
+            write_report_to(options.report, str(options.url), by_name, options.level)
+        except OSError as error:
+            raise wrong(f"{called('report')}: {options.report}: {error.strerror}") from error
+    met = summarise(results, options)
+    if reason:
+        print(reason)
+    return status or met
+
+
+def run(service: Target, options: argparse.Namespace, chosen: Sequence[Case], results: Results) -> None:
+    """Run cases against a service, print how each went, and add it to the results."""
+    silent = 0
+    for case in chosen:
         if silent == SILENT_AT_MOST:
             results.append((case, Result("not checked", [], "", "", "The service has stopped answering.")))
             continue
@@ -46,13 +69,6 @@ def check(service: Target, options: argparse.Namespace) -> int:
         if result.outcome == "failed":
             say(options, textwrap.indent(result.describe(case), "       "))
             annotate(case, result, level)
-    if options.report:
-        by_name = {case.name: result for case, result in results}
-        try:
-            write_report_to(options.report, str(options.url), by_name, options.level)
-        except OSError as error:
-            raise wrong(f"{called('report')}: {options.report}: {error.strerror}") from error
-    return summarise(results, options)
 
 
 def say(options: argparse.Namespace, line: str) -> None:
@@ -99,8 +115,11 @@ def summarise(results: Results, options: argparse.Namespace) -> int:
     passing = [case.name for case, result in results if case.name in options.known and result.outcome == "passed"]
     if passing:
         print(f"passed, but in {called('known')}: {', '.join(passing)}. Take them out.")
-    if passing or counts["required", "failed"] or not (counts["required", "passed"] + counts["recommended", "passed"]):
+    if passing or counts["required", "failed"]:
         print("It does not meet the contract.")
+        return 1
+    if not any(counts[level, "passed"] for level in ("required", "recommended")):
+        print("Nothing has passed, so this says nothing about the service.")
         return 1
     print("It meets the contract, as far as it was checked.")
     return 0

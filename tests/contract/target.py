@@ -60,6 +60,7 @@ class Instance:
     pid: int | None = None
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
+    whole_log: Callable[[], str] | None = None  # also what was written before the check, where `log` leaves it out
 
 
 @dataclass(eq=False)

@@ -97,7 +97,8 @@ ASTERISK = Requirement(
 MOVED = Requirement(
     "No field can change a request's path or method.",
     "ASVS 5.0 4.1.3; CWE-807",
-    "Turn off whatever takes a path or a method from a header, a query or a form, also for a trusted proxy.",
+    "Turn off whatever takes a path or a method from a header, a query or a form, also for a trusted proxy; if it"
+    " answers so without these too, see deny/POST-open.",
 )
 NEAR = Requirement(
     "No other field replaces the secret, not even one that claims a local client.",
@@ -333,8 +334,8 @@ CASES: list[Case] = [
     *exchanges("deny", BEFORE, REFUSED, {
         "HEAD-protected": protected(method="HEAD"),
         **{f"{method}-protected": protected(method=method) for method in METHODS},
-        **{f"{method}-open": healthz(method=method) for method in METHODS},
     }),
+    *exchanges("deny", EXACT, REFUSED, {f"{method}-open": healthz(method=method) for method in METHODS}),
     *exchanges("deny", RARE, NOT_UNDERSTOOD, {
         **{f"{method}-protected": protected(method=method) for method in (*RARE_METHODS, "get")},
         **{f"{method}-open": healthz(method=method) for method in RARE_METHODS},

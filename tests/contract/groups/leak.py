@@ -59,7 +59,7 @@ def find_log(target: Target) -> Callable[[], str] | None:
     """Return what reads the log, if it is this service's and has a line for each request."""
     log = target.instance("configured").log
     if log is None:
-        raise NotCheckedError("It needs the service's log, by the option --log or LOG.")
+        raise NotCheckedError("It needs the service's log (LOG, --log).")
     return log if last_request_shows(target, log) else None
 
 
@@ -134,8 +134,11 @@ def presented_secret(target: Target) -> Finding:
 def at_start(target: Target) -> Finding:
     """Look for the secrets in what each log says before the first request."""
     log_after(target)
-    logs = [instance.log() for instance in target.instances.values() if instance.log]
+    instances = target.instances.values()
+    logs = [read() for instance in instances if (read := instance.whole_log or instance.log)]
     begun = [re.split(FIRST_REQUEST, log, maxsplit=1)[0].rpartition("\n")[0] for log in logs]
+    if any(instance.whole_log for instance in instances) and not any(begun):
+        raise NotCheckedError("It needs a log that begins before the first request.")
     return lines_with([target.secret, target.previous], "\n".join(begun))
 
 

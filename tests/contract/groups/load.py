@@ -122,7 +122,7 @@ def memory_grows(target: Target) -> Finding:
     """Send everything that does not end, and look at the most memory in use meanwhile."""
     pid = target.instance("crowded").pid
     if pid is None:
-        raise NotCheckedError("It needs the service's process, by the option --pid or PID.")
+        raise NotCheckedError("It needs the service's process (PID, --pid).")
     answers_others(target)
     try:
         return growth(target, pid)
