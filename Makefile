@@ -83,9 +83,10 @@ $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) .ven
 test-oldest: .venv/tests/$(INSTALLED) $(OLDEST) # run the contract with the oldest versions that each pyproject.toml allows
 	$(TESTS)/pytest --oldest tests/apps/test_contract.py -k test_case
 
-test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # test copies of the apps, set up as their READMEs say, and the pages
+test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # test copies of the apps, set up as their READMEs say, the pages, the wheel and other languages
 	$(TESTS)/pytest --copies -m 'not stack and not bench' \
-		tests/apps/test_contract.py tests/apps/test_services.py tests/apps/test_starters.py tests/pages
+		tests/apps/test_contract.py tests/apps/test_services.py tests/apps/test_starters.py tests/pages \
+		tests/broken/test_check.py tests/broken/test_languages.py
 
 test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker
 	$(TESTS)/pytest -m stack

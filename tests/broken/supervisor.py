@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from weakref import WeakSet
 
 from tests.broken.service import CarefulService
 from tests.broken.table import BROKEN
@@ -18,16 +19,24 @@ from tests.broken.table import BROKEN
 def served(service: CarefulService) -> Iterator[int]:
     """Serve in this process, on a thread with an event loop, and yield the port."""
     loop = asyncio.new_event_loop()
+    begun: set[asyncio.Task[None]] = set()  # a loop keeps no task from being collected
     thread = threading.Thread(target=loop.run_forever, daemon=True)  # so that an interrupt ends everything
     thread.start()
 
+    writers: WeakSet[asyncio.StreamWriter] = WeakSet()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)  # at once: its task may be cancelled before it has begun
+        begun.add(task := loop.create_task(service.connected(reader, writer)))
+        task.add_done_callback(begun.discard)
+
     async def start() -> asyncio.Server:
-        return await asyncio.start_server(service.connected, "127.0.0.1", 0)
+        return await asyncio.start_server(connected, "127.0.0.1", 0)
 
     async def stop() -> None:
         server.close()
-        await asyncio.sleep(0.001)  # until what was accepted has its task
-        for writer in service.connections:
+        await asyncio.sleep(0.001)  # until what was accepted is connected
+        for writer in writers:
             writer.transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:

@@ -1,4 +1,7 @@
-"""The contract by URL against services in other languages: the right ones pass, those with a fault are rejected."""
+"""The contract by URL against services in other languages: the right ones pass, those with a fault are rejected.
+
+The many with a fault take more than a minute: `make test-copies`.
+"""
 
 import secrets
 from collections.abc import Iterator
@@ -39,7 +42,10 @@ def checks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize(("language", "what"), VARIANTS)
+@pytest.mark.parametrize(
+    ("language", "what"),
+    [pytest.param(*names, marks=() if names[1] == RIGHT else pytest.mark.copies) for names in VARIANTS],
+)
 def test_service(language: str, what: str, checks: Checks) -> None:
     """The exit status is 0 for the right service, and 1 for each that has a fault."""
     if programs := missing(SERVICES[language]):
