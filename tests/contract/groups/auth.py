@@ -18,6 +18,7 @@ from ..messages import (
     NOT_PROVIDED_OR_REJECTED,
     OLD,
     REJECTED,
+    REJECTED_OR_NONE,
     RIGHT,
     WRONG,
     at_protected,
@@ -101,7 +102,6 @@ PLACE = Requirement(
     "Read the one header field by its name, from the header section and from nowhere else.",
 )
 
-NOT_ACCEPTED = replace(REJECTED, label=f"{REJECTED.label}, or the end of the connection", or_none=True)
 LENGTH = b"Content-Length: %d" % BODY_SIZE
 form = partial(protected, b"Content-Type: application/x-www-form-urlencoded", LENGTH, body=b"<form with the secret>")
 json = partial(protected, b"Content-Type: application/json", LENGTH, body=b"<JSON with the secret>")
@@ -223,13 +223,13 @@ CASES: list[Case] = [
     Trial("auth/in-other-fields", PLACE, "the secret in other fields, such as X-Api-Key and User-Agent",
           each("configured", NOT_PROVIDED, others(*FIELDS))),
     Trial("auth/in-near-fields", PLACE, "the secret in fields with nearly the same name, such as <header>-Previous",
-          each("configured", NOT_ACCEPTED, near_names)),
+          each("configured", REJECTED_OR_NONE, near_names)),
     Trial("auth/in-body", PLACE, "POST, the secret in a form and in JSON, under usual names",
           each("configured", NOT_PROVIDED_OR_BAD, {"form": form(method="POST"), "JSON": json(method="POST")})),
     Trial("auth/in-body-of-get", PLACE, "GET <protected>, the secret in a form and in JSON",
           each("configured", NOT_PROVIDED_OR_REJECTED, {"form": form(), "JSON": json()})),
     Trial("auth/in-path", PLACE, "the secret in the path, or as a user before the host",
-          each("configured", NOT_ACCEPTED, {path: at_protected(path) for path in PATHS})),
+          each("configured", REJECTED_OR_NONE, {path: at_protected(path) for path in PATHS})),
     Trial("auth/cookie-of-accepted", PLACE, "the cookies that an accepted answer sets, without the secret",
           cookie_of_accepted),
     Trial("auth/right-body", BODY, "GET <protected>, the secret",

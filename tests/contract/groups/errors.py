@@ -9,7 +9,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from .. import groups
-from ..case import Case, Exchange, Finding, Requirement, Trial, exchanges
+from ..case import ENOUGH, Case, Exchange, Finding, Requirement, Trial, exchanges
 from ..http1 import Response, request
 from ..messages import NO_METHOD, NOT_FOUND, NOT_PROVIDED, RIGHT, at_protected, healthz, post, protected
 from ..target import NotCheckedError, Target
@@ -83,7 +83,6 @@ WITHHELD = Requirement(
 
 SHOWS = 8  # bytes of a body that cannot be in another one by chance
 ALL = "all requests of the contract"
-ENOUGH = 5  # problems of one kind
 TRACE = (  # also as JSON has it, with \n and \t
     r"Traceback \(most|\bFile \"|((?m:^)|\\[nrt])\s*at \S+ ?\(|\b[\w$]+\.(py|js|ts|rb|go|php|java|kt|cs):\d+\b"
 )

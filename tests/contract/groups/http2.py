@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
-from ..case import ENOUGH, Case, Exchange, Finding, Requirement, Trial, more
+from ..case import ENOUGH, Case, Exchange, Finding, Requirement, Trial, is_elsewhere_open, more
 from ..http1 import NO_ANSWER, request
 from ..http2 import UPGRADE, NotSpokenError, ResetError, converted, exchange, upgraded
 from ..messages import REJECTED, RIGHT, protected
@@ -54,7 +54,7 @@ def over_http2(cases: list[Case]) -> Callable[[Target], Finding]:
         for case in cases:
             if not isinstance(case, Exchange) or case.requirement.level != "required" or case.state != "configured":
                 continue
-            if target.is_open(case.sent) and b" <open> " not in case.sent:
+            if is_elsewhere_open(target, case.sent):
                 continue
             wanted = case.expected.on(target)
             try:
