@@ -11,7 +11,7 @@ INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
 OLDEST := $(APPS:%=.venv/oldest-%/$(INSTALLED))
 TESTS := .venv/tests/bin
-MANAGE := $(PYTHON) shared/gateway/manage.py
+MANAGE := $(PYTHON) -m shared.gateway.manage
 LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 field = $(shell $(PYTHON) -m shared.apps $1 $2)
@@ -33,7 +33,7 @@ $(error $(PYTHON) cannot be used. Name another: make PYTHON=python3.13 ...)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help run $(APPS:%=run-%) new gateway up down key revoke rotate \
+.PHONY: help run $(APPS:%=run-%) new gateway up down key keys revoke rotate upgrade reload \
 	test $(APPS:%=test-%) test-oldest test-copies test-stack test-bench contract check report bench bench-readme docs docs-site docs-serve lint format sync lock clean setup
 
 help: # list the targets
@@ -53,25 +53,32 @@ new: # copy an app to a new folder: FROM=falcon TO=../my-api
 	@$(PYTHON) -m shared.new "$$FROM" "$$TO" $(PYTHON)
 
 ## Gateway
-gateway: setup # the gateway in front of `make run`, with a local haproxy
+gateway: # the gateway in front of `make run`, with a local haproxy
 	@exec $(MANAGE) serve $(foreach app,$(APPS),$(app)=$(call field,port,$(app)))
 
-up: setup # the gateway and all five in Docker; prints a curl line
-	@docker compose version >/dev/null || { echo "This needs Docker with Compose v2; \`make run\` and \`make gateway\` need none."; exit 1; }
-	docker compose up --build --detach --wait
-	@$(MANAGE) curl
+up: # the gateway and all five in Docker; prints a curl line
+	@$(MANAGE) up
 
 down: # stop what `make up` started
 	docker compose down
 
-key: setup # make an API key: NAME=acme; it is printed once
+key: # make an API key: NAME=acme; it is printed once
 	@$(MANAGE) add '$(NAME)'
 
-revoke: setup # revoke it: NAME=acme
+keys: # list the consumers that have a key
+	@$(MANAGE) keys
+
+revoke: # revoke a key: NAME=acme
 	@$(MANAGE) revoke '$(NAME)'
 
-rotate: setup # replace the secret while everything runs
+rotate: # replace the secret while everything runs
 	@$(MANAGE) rotate
+
+upgrade: # build an app anew and replace its replicas one by one: APP=fastapi
+	@$(MANAGE) upgrade '$(APP)'
+
+reload: # make the gateway read its configuration and its certificate again
+	@$(MANAGE) reload
 
 ## Test
 test: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) $(ENVS) # start every app as a real server and run the contract against it

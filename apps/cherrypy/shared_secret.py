@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HEADER = os.environ.get("SHARED_SECRET_HEADER", "").strip() or "X-Shared-Secret"
+_log = logging.getLogger(__name__)
 _CONTROLS = bytes({*range(32), 127} - {ord("\t")})  # which no header field can carry (RFC 9110 section 5.5)
 
 
@@ -38,6 +39,7 @@ class SharedSecret:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ, self._looking = environ, threading.Lock()
         self._known, self._problems = dict[str, bytes](), set[str]()
+        self._last_use = self._next_note = 0.0  # of the previous secret
         self._look()
 
     def check(self, value: str | bytes | Sequence[str | bytes] | None) -> Denial | None:
@@ -57,21 +59,33 @@ class SharedSecret:
             return NOT_PROVIDED
         # Compare bytes, because text that is not ASCII raises. Compare with every secret, even after a match, and with
         # the client's value second, because the length of the second argument alone sets the time.
-        fits = False
+        fits = old = False
         for secret in accepted:
-            fits |= hmac.compare_digest(secret, sent)
+            fits |= (old := hmac.compare_digest(secret, sent))
+        if old and len(accepted) > 1:
+            self._note()
         return None if fits else INVALID
 
+    def _note(self) -> None:  # the end of a rotation is safe when nobody has used it for a while
+        self._last_use = now = time.monotonic()
+        if now >= self._next_note:
+            self._next_note = now + 60
+            _log.warning("SHARED_SECRET_PREVIOUS was used: somebody still sends the previous secret.")
+
     def _look(self) -> None:
-        before, self._problems = self._problems, set()
+        before, known, self._problems = self._problems, self._known, set[str]()
         names = "SHARED_SECRET", "SHARED_SECRET_PREVIOUS"  # in this order: a rotation writes the previous one first
         self._known = {name: self._read(name) for name in names}
         current, previous = self._known.values()
         if not current:
             self._problems.add("No shared secret: SHARED_SECRET, or its SHARED_SECRET_FILE, is empty or missing.")
         for problem in self._problems - before:
-            logging.getLogger(__name__).error(problem)
-        self._accepted = [secret for secret in (current, previous) if current and secret]
+            _log.error(problem)
+        if self._last_use and previous != known["SHARED_SECRET_PREVIOUS"]:
+            ago = time.monotonic() - self._last_use
+            _log.warning("SHARED_SECRET_PREVIOUS has changed; what it was before was last used %.1f seconds ago.", ago)
+            self._last_use = 0.0
+        self._accepted = [secret for secret in dict.fromkeys((current, previous)) if current and secret]
         self._next_look = 0.0 if self._problems else time.monotonic() + 1
 
     def _read(self, name: str) -> bytes:

@@ -14,11 +14,11 @@ from shared import new
 from shared.app.shared_secret import HEADER
 from shared.apps import APPS, ORIGIN, ROOT, VENV
 from shared.documents import sections, templates
-from shared.gateway.manage import SETTINGS
+from shared.gateway.files import NEEDED
 
 LANGUAGES = {".md": "markdown", ".py": "python", ".toml": "toml", "Dockerfile": "docker"}  # by how a name ends
 SITE = "https://origin-guard.example"  # where the pages will be, unless `make docs` is given another address
-GATEWAY = f"http://127.0.0.1:{SETTINGS['GATEWAY_PORT']}"
+GATEWAY = f"http://127.0.0.1:{NEEDED['GATEWAY_PORT']}"
 ANSWER = "<answer {}>"  # in a draft, the place of an answer, by number
 LEFT_OUT = ("Develop", "Grow it", "Report errors")  # of the README: what they need is not on the page
 TEMPLATES = templates(ROOT / "shared" / "docs")

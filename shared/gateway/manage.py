@@ -1,13 +1,9 @@
-"""Manage the gateway's keys and secret, also while it runs: make up, make gateway, make key, make revoke, make rotate.
-
-Everything is in .secrets/: the secrets that the origins accept, in `shared_secret` and `shared_secret_previous`; the
-secret that the gateway sends, in `sent.map`; and its consumers, in `keys.map`. Files are changed in place: Compose
-mounts the file itself, and would not see a new file of the same name.
-"""
+"""Manage the gateway: `make up`, `make gateway` and what changes it while it runs; README.md lists the commands."""
 
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -16,200 +12,313 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDER, CONFIG, ENV = ROOT / ".secrets", ROOT / "shared" / "gateway" / "haproxy.cfg", ROOT / ".env"
-CURRENT, PREVIOUS, SENT, KEYS = "shared_secret", "shared_secret_previous", "sent.map", "keys.map"
-SETTINGS = {
-    "SHARED_SECRET_FILE": f"./{FOLDER.name}/{CURRENT}",
-    "SHARED_SECRET_PREVIOUS_FILE": f"./{FOLDER.name}/{PREVIOUS}",
-    "GATEWAY_PORT": "8080",
-}
-SOCKET = "admin.sock"
+from shared.apps import APPS, ROOT
+from shared.gateway.files import (
+    CERT,
+    CONFIG,
+    CURRENT,
+    FOLDER,
+    KEYS,
+    NEEDED,
+    PREVIOUS,
+    SENT,
+    checked,
+    install_certificate,
+    keep_settings,
+    names,
+    nudge,
+    read,
+    settings,
+    setup,
+    write,
+)
+from shared.gateway.places import PID, SOCKET, Docker, Local, Place, described, docker, in_docker, running
+
 PREFIX = "ogk_"  # of every key, so that a leaked key is recognised
-PATIENCE = 60.0  # seconds to wait for the answer to a command
-SETTLED = 5.0  # seconds until a changed secret has taken effect everywhere, also for requests under way
-THROUGH_BASH = 'address=${ADMIN#*@}; exec 3<>"/dev/tcp/${address%:*}/${address#*:}"; cat >&3; cat <&3'
+ARRIVAL = 10.0  # seconds that a changed file may need until every container sees it
+LOOKED = 1.5  # seconds until an origin has looked at its files: it does once a second
+UNDER_WAY = 8.0  # seconds that a request may be under way to an origin: in the gateway's queue, and on a connection
+LAST_LOOK = 3.0  # seconds until an origin has been asked for its health, and has looked
+LAST_USE = re.compile(r"^(\S+).*SHARED_SECRET_PREVIOUS has changed; .* last used ([0-9.]+) seconds ago", re.MULTILINE)
+NOT_DOCKER = "This needs Docker with Compose v2; `make run` and `make gateway` need none."
 
 
-def read(name: str) -> str:
-    """Return the text of a file without the white space around it, or an empty text if there is no file."""
-    return Path(name).read_text("utf-8", "surrogateescape").strip() if Path(name).exists() else ""
-
-
-def write(name: str, text: str) -> None:
-    """Change a file in place: first in one write, so that nobody reads an empty file, then to its new length."""
-    file = os.open(name, os.O_WRONLY | os.O_CREAT, 0o644)
-    with os.fdopen(file, "wb", buffering=0) as new:
-        os.fchmod(file, 0o644)  # containers read it as other users; nobody else on this machine can enter the folder
-        data = f"{text}\n".encode("utf-8", "surrogateescape") if text else b""
-        new.write(data.ljust(os.fstat(file).st_size, b"\n"))
-        new.truncate(len(data))
-
-
-def setup() -> None:
-    """Create whatever is missing: .env, and a secret that the origins accept and the gateway sends."""
-    if not read(CURRENT):
-        write(CURRENT, secrets.token_urlsafe(32))
-        write(SENT, f"secret {read(CURRENT)}")
-        print(f"Wrote {FOLDER.name}/ with a new secret.")
-    for name, text in ((SENT, f"secret {read(CURRENT)}"), (PREVIOUS, ""), (KEYS, "")):
-        if not read(name):
-            write(name, text)
-    CONFIG.parent.chmod(0o755)  # a container reads this too
-    CONFIG.chmod(0o644)
-    before = ENV.read_text() if ENV.exists() else ""
-    missing = [f"{name}={value}\n" for name, value in SETTINGS.items() if not re.search(f"(?m)^{name}=", before)]
-    if missing:
-        ENV.write_text("".join([before and before.rstrip("\n") + "\n", *missing]))
-        print(f"Wrote {ENV.name}.")
-
-
-def port() -> int:
-    """Return the gateway's port."""
-    found = re.search(r"""(?m)^GATEWAY_PORT=["']?(.*?)["']?\s*$""", ENV.read_text())
-    value = os.environ.get("GATEWAY_PORT") or (found[1] if found else "")
-    if not re.fullmatch(r"[1-9][0-9]{0,4}", value):
-        sys.exit(f"GATEWAY_PORT is {value!r}, which is not a port. Set it in {ENV.name}, for example to 8080.")
-    return int(value)
-
-
-def compose(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command of Docker Compose."""
-    words = ["docker", "compose", *words]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, **how)
-
-
-def through_socket(commands: str) -> str:
-    """Send commands to the gateway of `make gateway`, and return its answer (HAProxy management guide, 9.3)."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(PATIENCE)
-        connection.connect(SOCKET)
-        connection.sendall(commands.encode())
-        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
-
-
-def through_compose(commands: str) -> str:
-    """Send commands to the gateway in Docker, whose admin socket can be reached only from inside its container."""
-    command = ["exec", "-T", "gateway", "bash", "-c", THROUGH_BASH]
-    return compose(command, input=commands, check=True).stdout
-
-
-def local() -> list[Callable[[str], str]]:
-    """Return how to send commands to the gateway of `make gateway`; an empty list if it does not run."""
-    try:
-        through_socket("show version\n")
-    except (FileNotFoundError, ConnectionRefusedError):
-        return []
-    return [through_socket]
-
-
-def running() -> list[Callable[[str], str]]:
-    """Return how to send commands to each gateway that runs."""
-    found = local()
-    if shutil.which("docker") and not compose(["version"]).returncode:
-        listed = compose(["ps", "--quiet", "gateway"])
-        if listed.returncode:
-            problem = f"Docker does not say whether a gateway is running there: {listed.stderr.strip()}"
-            if not found:
-                sys.exit(f"{problem}\nNothing was changed.")
-            print(f"{problem}\nIf one is running, run this again when Docker responds.", file=sys.stderr)
-        if listed.stdout.strip():
-            found.append(through_compose)
-    return found
-
-
-def update(send: Callable[[str], str], commands: str, expected: str = "") -> str:
+def update(place: Place, commands: str, expected: str = "") -> str:
     """Send commands to one gateway, and return its answer; exit with a message unless it is the expected one."""
-    answer = send(commands).strip()
+    answer = place.send(commands).strip()
     if not re.fullmatch(expected, answer):
         sys.exit(f"The gateway was not updated. Run this again when it responds. Its answer: {answer}")
     return answer
 
 
-def consumers() -> dict[str, str]:
-    """Return the SHA-256 of every key, by the name of its consumer."""
-    lines = [line.split() for line in read(KEYS).splitlines()]
-    if any(len(line) != 2 for line in lines):
-        sys.exit(f"Fix {FOLDER.name}/{KEYS}: a line is the SHA-256 of a key, a space, and the name of its consumer.")
-    known = {name: digest for digest, name in lines}
-    if len(known) < len(lines):
-        sys.exit(f"Fix {FOLDER.name}/{KEYS}: a consumer may have only one line, and one of these has more.")
+class Key(NamedTuple):
+    """A line of keys.map: the SHA-256 of a key, its consumer, and the day on which it was made, if that is known."""
+
+    digest: str
+    consumer: str
+    since: str = ""
+
+
+def keys() -> dict[str, Key]:
+    """Return the keys by the names of their consumers; a line that is wrong ends the command with a message."""
+    known: dict[str, Key] = {}
+    for number, line in enumerate(read(KEYS).splitlines(), 1):
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        problem = ""
+        if words[0].startswith(PREFIX):
+            problem = "it has a key itself: revoke that key, and make another"
+        elif not re.fullmatch(r"[0-9a-fA-F]{64}", words[0]):
+            problem = "it does not begin with the SHA-256 of a key, 64 hexadecimal digits"
+        elif words[0] != words[0].lower():
+            problem = "its SHA-256 has upper-case letters, so that the gateway never finds it: write them in lower case"
+        elif not 2 <= len(words) <= 3:
+            problem = "it is not the SHA-256 of a key, the name of its consumer and, if known, the day it was made"
+        elif words[1] in known:
+            problem = f"{words[1]} is already in a line above it: remove one of them"
+        elif words[0] in {key.digest for key in known.values()}:
+            problem = "the same key is already in a line above it: remove one of them"
+        if problem:
+            sys.exit(f"Nothing was changed, because line {number} of {FOLDER.name}/{KEYS} is wrong: {problem}.")
+        known[words[1]] = Key(*words)
     return known
 
 
-def write_consumers(known: dict[str, str]) -> None:
-    """Store the consumers, one on each line."""
-    write(KEYS, "\n".join(f"{digest} {name}" for name, digest in known.items()))
+def stored_lines() -> list[str]:
+    """Return the lines of keys.map."""
+    return read(KEYS).splitlines()
 
 
 def add(name: str) -> None:
     """Make a key, and print it: it is not stored."""
-    known = consumers()
-    if name in known:
+    if name in keys():
         sys.exit(
             f"{name} already has a key, which is not stored. `make revoke NAME={name}` first, or use another name."
         )
     key = PREFIX + secrets.token_urlsafe(32)
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    write_consumers({**known, name: digest})
+    line = " ".join(Key(hashlib.sha256(key.encode()).hexdigest(), name, f"{datetime.now(UTC):%Y-%m-%d}"))
+    before = stored_lines()
+    write(KEYS, "\n".join([*before, line]))
     try:
-        for send in running():
-            update(send, f"add map {KEYS} {digest} {name}\n")
+        for place in running():
+            update(place, f"add map {KEYS} <<\n{line}\n\n")
     except BaseException:
-        write_consumers(known)
+        write(KEYS, "\n".join(before))
         raise
     print(f"The key of {name}, shown only this once: {key}")
     print_curl(key)
+    warn()
 
 
 def forget(digest: str) -> None:
     """Remove a key from every gateway that runs."""
-    for send in running():
-        update(send, f"del map {KEYS} {digest}\n", r"|Key not found\.")
+    for place in running():
+        update(place, f"del map {KEYS} {digest}\n", r"|Key not found\.")
 
 
 def revoke(name: str) -> None:
     """Revoke a consumer's key."""
-    known = consumers()
+    known = keys()
     if name not in known:
         sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
-    digest = known.pop(name)
-    forget(digest)
-    write_consumers(known)
-    forget(digest)  # a gateway that was started meanwhile may have read it
+    forget(known[name].digest)
+    write(KEYS, "\n".join(line for line in stored_lines() if not line.startswith(known[name].digest)))
+    forget(known[name].digest)  # a gateway that was started meanwhile may have read it
     print(f"Revoked the key of {name}.")
+    warn()
 
 
-def switch() -> None:
-    """Make every gateway that runs send the current secret; exit with a message if none runs."""
-    gateways = running()
-    if not gateways:
-        sys.exit("No gateway is running that could get a new secret. Run `make up` or `make gateway` first.")
-    for send in gateways:
-        version = update(send, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
-        update(send, f"add map @{version} {SENT} <<\nsecret {read(CURRENT)}\n\n")
-        update(send, f"commit map @{version} {SENT}\n")
+def list_keys() -> None:
+    """Print the consumers, and since when they have their keys."""
+    known = keys()
+    width = max(map(len, known), default=0)
+    for key in known.values():
+        print(f"{key.consumer:{width}}  {f'since {key.since}' if key.since else 'since an unknown day'}")
+    if not known:
+        print("No consumer has a key. `make key NAME=acme` makes one.")
+
+
+def warn() -> None:
+    """Say it if a file is not seen as it is: what was changed is live, and would be lost when the gateway restarts."""
+    for place in running():
+        if stale := place.unseen():
+            print(f"{described(stale)}\n{REPAIR}", file=sys.stderr)
+
+
+REPAIR = (
+    "Another file of that name has replaced the one that Docker shows there. `make up` replaces what does not see it,"
+    " the origins one replica after the other."
+)
+
+
+def arrive(place: Place, changed: str) -> None:
+    """Wait until everybody sees the files as they are; exit with a message if somebody does not."""
+    end = time.monotonic() + ARRIVAL
+    while stale := place.unseen():
+        if time.monotonic() > end:
+            sys.exit(f"{described(stale)}\n{changed} {REPAIR} Then run `make rotate` again.")
+        time.sleep(0.2)
+
+
+def switch(places: list[Place]) -> None:
+    """Make the gateways send the current secret."""
+    for place in places:
+        version = update(place, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
+        update(place, f"add map @{version} {SENT} <<\nsecret {read(CURRENT)}\n\n")
+        update(place, f"commit map @{version} {SENT}\n")
+
+
+def gateways() -> list[Place]:
+    """Return where each gateway runs; exit with a message if none does."""
+    return running() or sys.exit("No gateway is running. Run `make up` or `make gateway` first.")
+
+
+def accept_sent() -> None:
+    """Let the origins accept what the gateway sends, also when somebody has written another secret for them."""
+    sent = read(SENT).removeprefix("secret ")
+    if sent not in (read(CURRENT), read(PREVIOUS)):
+        write(PREVIOUS, sent)
 
 
 def rotate() -> None:
     """Replace the secret by a new one without losing a request; after an interruption, continue where it stopped."""
+    places = gateways()
+    for name in (CURRENT, PREVIOUS, SENT):
+        nudge(name)  # to see whether a change arrives
+    for place in places:
+        arrive(place, "Nothing was changed.")
     if read(SENT) == f"secret {read(CURRENT)}":
-        switch()  # changes nothing, but makes sure that a gateway is there
+        switch(places)  # changes nothing, but makes sure that they can be changed
         write(PREVIOUS, read(CURRENT))
         write(CURRENT, secrets.token_urlsafe(32))
+    accept_sent()
+    for place in places:
+        arrive(place, "The gateway still sends the old secret, which every origin accepts.")
+    time.sleep(LOOKED)
     print("The origins accept the old secret and the new one.", flush=True)
-    time.sleep(SETTLED)
-    switch()
+    switch(places)
     write(SENT, f"secret {read(CURRENT)}")
     print("The gateway sends the new secret.", flush=True)
-    time.sleep(SETTLED)
-    switch()  # a gateway that was started meanwhile may have read the old one
+    time.sleep(UNDER_WAY)
+    places = gateways()
+    switch(places)  # one that was started meanwhile may have read the old secret
+    for place in places:
+        arrive(place, "The origins still accept the old secret too.")
+    removed = time.monotonic()
     write(PREVIOUS, "")
+    for place in places:
+        arrive(place, "The gateway sends the new secret. An origin still accepts the old one too.")
+    time.sleep(LAST_LOOK)
     print("The origins accept only the new secret.")
+    for place in places:
+        print(last_use(place.origins_say(time.monotonic() - removed)))
+
+
+def last_use(log: str | None) -> str:
+    """Return in words whether the old secret was used after the gateway sent the new one, from the origins' log."""
+    if log is None:
+        return "The origins' output says whether the old secret was still used, and when for the last time."
+    late = sorted({name for name, ago in LAST_USE.findall(log) if float(ago) < UNDER_WAY - LOOKED})
+    if not late:
+        return "The old secret was not used any more."
+    return (
+        f"The old secret was used to the end at {', '.join(late)}: besides this gateway somebody else sends it, and"
+        " gets 401 now. Look for a second gateway."
+    )
+
+
+def reload() -> None:
+    """Make the gateway read its configuration, its maps and its certificate again."""
+    install_certificate()
+    for place in gateways():
+        if stale := place.unseen():
+            sys.exit(f"{described(stale)}\nNothing was reloaded. {REPAIR}")
+        before = process(place)
+        place.reload()
+        end = time.monotonic() + ARRIVAL
+        while process(place) == before:
+            if time.monotonic() > end:
+                sys.exit("The gateway goes on as it was: it could not read its files. Its log says why.")
+            time.sleep(0.2)
+    print("The gateway has read its files again.")
+
+
+def process(place: Place) -> str:
+    """Return the process that does the gateway's work, or an empty text while none answers."""
+    try:
+        return "".join(re.findall(r"(?m)^Pid: (\d+)", place.send("show info\n")))
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def build(*apps: str) -> None:
+    """Build the images of apps, by default of all."""
+    if subprocess.run(["docker", "compose", "build", *apps], cwd=ROOT).returncode:
+        sys.exit("It cannot be built. Nothing was changed.")
+
+
+def replace_old(app: str, stale: Collection[str] = ()) -> None:
+    """Replace the replicas of an app that are of an older image, or stale, one after the other."""
+    place, name = Docker(), f"{project()}-{app}"
+    new = docker("image", "inspect", "--format", "{{.Id}}", name).strip()
+    old = [one for one in place.containers(app) if one.image != new or one.name in stale]
+    try:
+        if old:
+            place.try_out(app)
+        for number, container in enumerate(old, 1):
+            place.replace(container)
+            print(f"{app}: {number} of {len(old)} replaced", flush=True)
+    except subprocess.SubprocessError as error:
+        docker("tag", old[0].image, name)  # for what starts next
+        sys.exit(f"The new image of {app} does not work; what runs of the old one goes on. {reason(error)}")
+
+
+def project() -> str:
+    """Return the name of the project in Docker Compose."""
+    return str(json.loads(docker("compose", "config", "--format", "json"))["name"])
+
+
+def upgrade(app: str) -> None:
+    """Build an app anew, and put the new image in the place of the old one, one replica after the other."""
+    if not in_docker() or not Docker().containers(app):
+        sys.exit(f"{app} is not running in Docker: `make up` starts it.")
+    build(app)
+    replace_old(app)
+    print(f"{app} runs from its newest image.")
+
+
+def up() -> None:
+    """Start everything in Docker, and bring what runs up to date, the origins one replica after the other."""
+    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        sys.exit(NOT_DOCKER)
+    keep_settings()
+    install_certificate()
+    settings()
+    build()
+    if in_docker():
+        accept_sent()
+        stale = Docker().unseen()
+        for app in APPS:
+            replace_old(app, stale)
+        if any(container.name in stale for container in Docker().containers("gateway")):
+            docker("compose", "up", "--detach", "--no-deps", "--force-recreate", "gateway")
+    if subprocess.run(["docker", "compose", "up", "--detach", "--wait"], cwd=ROOT).returncode:
+        sys.exit("Something did not start: `docker compose logs` says why.")
+    curl()
+
+
+def curl() -> None:
+    """Print a curl command that works; the first time, make a key for it."""
+    if keys():
+        print_curl()
+    else:
+        add("first")
 
 
 def find_haproxy() -> str | None:
@@ -222,31 +331,47 @@ def serve(origins: list[str]) -> None:
     haproxy = find_haproxy()
     if not haproxy:
         sys.exit("haproxy is not installed. Run `apt install haproxy` or `brew install haproxy`, or use `make up`.")
-    if local():
+    if Local().runs():
         sys.exit("A gateway is already running from this folder; a second one would take over its admin socket.")
+    keep_settings()
+    install_certificate()
     here = port()
     try:
         socket.create_server(("127.0.0.1", here)).close()  # another HAProxy would share the port
     except (OSError, OverflowError) as error:
         sys.exit(f"Cannot listen on 127.0.0.1:{here}: {error}")
-    print(f"Gateway on http://127.0.0.1:{here}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
+    print(f"Gateway on {url()}, in front of `make run`; `make key NAME=acme` makes a key", flush=True)
     where = {name.upper(): f"127.0.0.1:{number}" for name, number in (origin.split("=") for origin in origins)}
-    settings = {"HOST": "127.0.0.1", "PORT": str(here), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
-    os.execve(haproxy, [haproxy, "-f", str(CONFIG)], {**os.environ, **settings, **where})
+    told = {name: CERT if name == "CERT" else value for name, value in settings().items()}
+    fixed = {"HOST": "127.0.0.1", "PORT": str(here), "FILES": ".", "ADMIN": f"unix@{SOCKET}", "REPLICAS": "1"}
+    Path(PID).write_text(str(os.getpid()))
+    os.execve(haproxy, [haproxy, "-f", str(CONFIG)], {**os.environ, **told, **fixed, **where})
+
+
+def port() -> int:
+    """Return the gateway's port."""
+    name = "GATEWAY_PORT"
+    if name in os.environ:
+        return int(checked(name, os.environ[name], "in the environment"))
+    return int(settings().get(name, NEEDED[name]))
+
+
+def url() -> str:
+    """Return the gateway's address on this machine."""
+    return f"{'https' if settings().get('CERT') else 'http'}://{host()}:{port()}"
+
+
+def host() -> str:
+    """Return the name by which this machine asks the gateway: one that its certificate has."""
+    named = names(Path(CERT)) if settings().get("CERT") else []
+    return next((name.replace("*", "api") for name in named), "127.0.0.1")
 
 
 def print_curl(key: str = "") -> None:
     """Print a curl command for a request through the gateway."""
-    line = f"curl -i http://127.0.0.1:{port()}/falcon/protected -H 'Authorization: Bearer {key or 'KEY'}'"
+    trust = f" --cacert {FOLDER.name}/{CERT} --resolve {host()}:{port()}:127.0.0.1" if settings().get("CERT") else ""
+    line = f"curl -i {url()}/falcon/protected{trust} -H 'Authorization: Bearer {key or 'KEY'}'"
     print(line if key else f"{line}\nReplace KEY by a key that was shown before; `make key NAME=...` makes another.")
-
-
-def curl() -> None:
-    """Print a curl command that works; the first time, make a key for it."""
-    if consumers():
-        print_curl()
-    else:
-        add("first")
 
 
 def consumer(name: str) -> str:
@@ -256,22 +381,43 @@ def consumer(name: str) -> str:
     return name
 
 
+def app(name: str) -> str:
+    """Return the name of an app; an unknown one is an error."""
+    if name not in APPS:
+        raise argparse.ArgumentTypeError(f"give the name of an app, one of {', '.join(APPS)}: APP=falcon")
+    return name
+
+
+def reason(error: subprocess.SubprocessError) -> str:
+    """Return why a command failed."""
+    return str(getattr(error, "stderr", "") or error).strip()
+
+
+COMMANDS: list[tuple[str, Callable[..., None], str]] = [
+    ("setup", setup, "make up"),
+    ("up", up, "make up"),
+    ("curl", curl, "make up"),
+    ("serve", serve, "make gateway"),
+    ("add", add, "make key NAME=acme"),
+    ("keys", list_keys, "make keys"),
+    ("revoke", revoke, "make revoke NAME=acme"),
+    ("rotate", rotate, "make rotate"),
+    ("reload", reload, "make reload"),
+    ("upgrade", upgrade, "make upgrade APP=falcon"),
+]
+
+
 def main() -> None:
     """Run the command of the command line; an error exits with a status that is not 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for function, usage in (
-        (setup, "make up"),
-        (curl, "make up"),
-        (add, "make key NAME=acme"),
-        (revoke, "make revoke NAME=acme"),
-        (rotate, "make rotate"),
-        (serve, "make gateway"),
-    ):
-        command = commands.add_parser(function.__name__, usage=usage, prog=usage)
+    for name, function, usage in COMMANDS:
+        command = commands.add_parser(name, usage=usage, prog=usage)
         command.set_defaults(function=function)
         if function in (add, revoke):
             command.add_argument("name", type=consumer)
+        elif function is upgrade:
+            command.add_argument("app", type=app)
         elif function is serve:
             command.add_argument("origins", nargs="+")
     options = vars(parser.parse_args())
@@ -294,5 +440,4 @@ if __name__ == "__main__":
     except OSError as error:
         sys.exit(f"{error.filename or FOLDER}: {error.strerror or error}")
     except subprocess.SubprocessError as error:
-        reason = getattr(error, "stderr", "") or error
-        sys.exit(f"The gateway in Docker was not updated. Run this again when it responds. {reason}")
+        sys.exit(f"Docker did not do its part. Run this again when it responds. {reason(error)}")

@@ -12,7 +12,7 @@ from tests.contract.case import Case, Result
 from tests.contract.target import Target
 from tests.gateway.checks import BROKEN_GATEWAYS, BrokenGateway, Running, Start, started
 from tests.gateway.contract import UNANSWERED
-from tests.gateway.runner import HAPROXY, Edit, Gateway, System, as_it_is, instead
+from tests.gateway.runner import HAPROXY, Edit, Gateway, System, as_it_is, waiting
 from tests.processes import Service
 from tests.selection import parameters, values
 
@@ -103,8 +103,7 @@ def start(
 def system(haproxy: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Give a gateway with two real origins, which read the secret from its files; the other three are down."""
     folder = tmp_path_factory.mktemp("system")
-    edit = instead("SETTLED = 5.0", "SETTLED = 2.0", "manage.py")
-    gateway = Gateway(folder, {}, edit)
+    gateway = Gateway(folder, {}, waiting(2.0))
     files = {"SHARED_SECRET_FILE": "shared_secret", "SHARED_SECRET_PREVIOUS_FILE": "shared_secret_previous"}
     config = {name: str(gateway.file(file)) for name, file in files.items()}
     with ExitStack() as stack:

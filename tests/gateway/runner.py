@@ -22,6 +22,7 @@ from tests.gateway.origin import RecordingOrigin
 from tests.processes import Service
 
 HAPROXY = find_haproxy()
+MANAGE = [sys.executable, "-m", "shared.gateway.manage"]
 FIELD = HEADER.encode()  # that carries the secret
 KEY = b"Authorization: Bearer <key>"
 
@@ -41,6 +42,15 @@ def instead(old: str, new: str, name: str = "haproxy.cfg") -> Edit:
         return text.replace(old, new) if file == name else text
 
     return edit
+
+
+def waiting(seconds: float) -> Edit:
+    """Return an edit that makes `make rotate` wait as many seconds between its steps."""
+    return lambda name, text: (
+        re.sub(r"(?m)^(LOOKED|UNDER_WAY|LAST_LOOK) = [0-9.]+", rf"\1 = {seconds}", text)
+        if name == "manage.py"
+        else text
+    )
 
 
 def without(part: str) -> Edit:
@@ -72,13 +82,13 @@ class Gateway(Service):
     ) -> None:
         assert HAPROXY
         self.root = folder
-        (folder / "shared" / "gateway").mkdir(parents=True)
-        for name in ("haproxy.cfg", "manage.py"):
-            text = (ROOT / "shared" / "gateway" / name).read_text()
-            (folder / "shared" / "gateway" / name).write_text(edit(name, text))
+        for path in ("apps.py", "gateway/haproxy.cfg", "gateway/files.py", "gateway/manage.py", "gateway/places.py"):
+            place = folder / "shared" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(edit(place.name, (ROOT / "shared" / path).read_text()))
         (folder / "bin").mkdir()
         (folder / "bin" / "haproxy").symlink_to(HAPROXY)
-        command = [sys.executable, "shared/gateway/manage.py", "serve", *(f"{app}={ports[app]}" for app in ports)]
+        command = [*MANAGE, "serve", *(f"{app}={ports[app]}" for app in ports)]
         log = folder / "log"
         log.touch()
         super().__init__("gateway", command, folder, {"RATE": "1000000", **(config or {})}, log)
@@ -97,9 +107,8 @@ class Gateway(Service):
 
     def manage(self, *words: str, fails: bool = False) -> str:
         """Run a command of manage.py, as `make` does, and return everything that it prints."""
-        command = [sys.executable, "shared/gateway/manage.py", *words]
         done = subprocess.run(
-            command, cwd=self.root, env=self.environ, capture_output=True, text=True, timeout=4 * DEADLINE
+            [*MANAGE, *words], cwd=self.root, env=self.environ, capture_output=True, text=True, timeout=4 * DEADLINE
         )
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr

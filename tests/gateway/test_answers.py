@@ -18,7 +18,9 @@ def test_the_secret_does_not_come_back(start: Start) -> None:
         assert got.headers["X-Other"] == "kept"
 
 
-@fails_for(passed_on=without("deny_status 502"), in_lower_case=instead("-m beg -i Shared", "-m beg Shared"))
+@fails_for(
+    passed_on=without("http-response return status 502"), in_lower_case=instead("-m beg -i Shared", "-m beg Shared")
+)
 def test_a_wrong_secret_is_not_the_clients_fault(start: Start) -> None:
     """An origin that refuses the gateway is a 502; any other 401 goes to the client."""
     with start() as (gateway, origin):

@@ -95,10 +95,10 @@ def test_one_bearer(start: Start) -> None:
 
 
 @fails_for(
-    not_added=instead('update(send, f"add map', 'str(f"add map', "manage.py"),
-    not_revoked=instead('update(send, f"del map', 'str(f"del map', "manage.py"),
-    not_stored=instead("    write_consumers({", "    known or write_consumers({", "manage.py"),
-    still_stored=instead("write_consumers(known)", "", "manage.py"),
+    not_added=instead('update(place, f"add map {KEYS}', 'str(f"add map {KEYS}', "manage.py"),
+    not_revoked=instead('update(place, f"del map', 'str(f"del map', "manage.py"),
+    not_stored=instead("[*before, line]", "before or [line]", "manage.py"),
+    still_stored=instead("if not line.startswith(known[name].digest)", "", "manage.py"),
 )
 def test_keys_come_and_go(start: Start) -> None:
     """A key is live when `add` returns, and refused when `revoke` returns, also after a reload."""

@@ -30,13 +30,13 @@ def test_sizes(start: Start) -> None:
 
 
 @fails_for(
-    few_connections=instead("maxconn 1000", "maxconn 400"),
+    few_connections=instead("    maxconn 1000", "    maxconn 400"),
     bodies_are_not_awaited=without("wait-for-body"),
 )
 def test_slow_clients(start: Start) -> None:
     """Hundreds of clients that send a byte a second delay no other client, and occupy no origin."""
     longer = instead("http-request 10s", "http-request 60s")
-    with start(edit=longer) as (gateway, origin), ExitStack() as stack:
+    with start(edit=longer, config={"PER_ADDRESS": "1000"}) as (gateway, origin), ExitStack() as stack:
         head = get(b"X-Slow: ")[:-4]
         body = post(b"Content-Length: 1000", body=b"x").replace(b"<key>", gateway.key().encode())
         clients = [stack.enter_context(gateway.address.connect()) for _ in range(SLOW)]

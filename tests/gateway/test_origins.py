@@ -8,11 +8,11 @@ from tests.gateway.runner import get, instead, post, without
     down=without("http-error status 503"),
     nonsense=without("http-error status 502"),
     silent=without("http-error status 504"),
-    for_ever=instead("timeout server 1s", "timeout server 60s"),
+    for_ever=instead('timeout server "$TIMEOUT"', "timeout server 60s"),
 )
 def test_origins_that_fail(start: Start) -> None:
     """The error is JSON for an origin that is down, silent or answers nonsense."""
-    with start(edit=instead("timeout server 30s", "timeout server 1s")) as (gateway, origin):
+    with start(config={"TIMEOUT": "1s"}) as (gateway, origin):
         origin.answer = b"nonsense\r\n\r\n"
         assert_problem(gateway.send(get(), 5), 502)
         origin.answer = None

@@ -106,7 +106,7 @@ def keys(files: Files) -> None:
 
 def rate(files: Files) -> None:
     """On average a consumer may send as many requests as through HAProxy."""
-    number = re.search(r'gpc0_rate\(0,rates\) ge "\$\{RATE-(\d+)\}"', HAPROXY_CFG)
+    number = re.search(r"presetenv RATE (\d+)", HAPROXY_CFG)
     period = re.search(r"gpc0_rate\((\d+)s\)", HAPROXY_CFG)
     assert number
     assert period

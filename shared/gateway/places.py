@@ -1,0 +1,220 @@
+"""Where a gateway runs: on this machine, by `make gateway`, or in Docker, by `make up`."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from shared.apps import APPS, ROOT
+from shared.gateway.files import CERT, CURRENT, FOLDER, KEYS, PREVIOUS, SENT
+
+SOCKET, PID = "admin.sock", "gateway.pid"
+PATIENCE = 60.0  # seconds to wait for the answer to a command
+STARTED = 300.0  # seconds to wait for containers
+MOUNTED = "/run/secrets"  # where a container has the files
+OF_ORIGINS, OF_GATEWAY = (CURRENT, PREVIOUS), (KEYS, SENT, CERT)  # which of them
+THROUGH_BASH = 'address=${ADMIN#*@}; exec 3<>"/dev/tcp/${address%:*}/${address#*:}"; cat >&3; cat <&3'
+
+
+class Place(Protocol):
+    """Where one gateway and its origins run."""
+
+    def send(self, commands: str) -> str:
+        """Send commands to the gateway's admin socket, and return its answer (HAProxy management guide, 9.3)."""
+
+    def reload(self) -> None:
+        """Make the gateway read its files again."""
+
+    def unseen(self) -> dict[str, list[str]]:
+        """Return the files that the gateway or an origin sees otherwise than they are here, by its name."""
+
+    def origins_say(self, seconds: float) -> str | None:
+        """Return what the origins have logged within the last seconds, or None where that cannot be read."""
+
+
+class Local:
+    """The gateway of `make gateway`, and the origins of `make run`, which read the files here themselves."""
+
+    def send(self, commands: str) -> str:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(SOCKET)
+            connection.sendall(commands.encode())
+            return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+    def runs(self) -> bool:
+        """Return whether it runs."""
+        try:
+            self.send("show version\n")
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+    def reload(self) -> None:
+        os.kill(int(Path(PID).read_text()), signal.SIGUSR2)
+
+    def unseen(self) -> dict[str, list[str]]:
+        return {}
+
+    def origins_say(self, seconds: float) -> None:
+        return None  # it is on the terminals of `make run`
+
+
+class Container(NamedTuple):
+    """A container that runs: its name, its service, and the image that it was made from."""
+
+    name: str
+    service: str
+    image: str
+
+
+class Docker:
+    """The gateway and the origins of `make up`."""
+
+    def compose(self, *words: str, **how: Any) -> str:
+        """Run a command of Docker Compose, and return what it prints; raises CalledProcessError."""
+        return docker("compose", *words, **how)
+
+    def containers(self, *services: str) -> list[Container]:
+        """Return the containers that run, those that were made first at the beginning."""
+        found = self.compose("ps", "--quiet", "--status", "running", *services).split()
+        if not found:
+            return []
+        label = '{{index .Config.Labels "com.docker.compose.service"}}'
+        lines = docker("inspect", "--format", f"{{{{.Created}}}} {{{{.Name}}}} {label} {{{{.Image}}}}", *found)
+        return [Container(*line.split()[1:]) for line in sorted(lines.replace(" /", " ").splitlines())]
+
+    def send(self, commands: str) -> str:
+        """Its admin socket can be reached only from inside the container."""
+        return self.compose("exec", "-T", "gateway", "bash", "-c", THROUGH_BASH, input=commands)
+
+    def reload(self) -> None:
+        self.compose("kill", "--signal", "USR2", "gateway")
+
+    def unseen(self) -> dict[str, list[str]]:
+        with ThreadPoolExecutor() as pool:
+            containers = self.containers("gateway", *APPS)
+            found = zip(containers, pool.map(self.unseen_by, containers), strict=True)
+            return {container.name: names for container, names in found if names}
+
+    def unseen_by(self, container: Container) -> list[str]:
+        """Return the files that a container sees otherwise."""
+        names = OF_GATEWAY if container.service == "gateway" else OF_ORIGINS
+        here = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
+        try:
+            lines = docker("exec", container.name, "sha256sum", *(f"{MOUNTED}/{name}" for name in names)).splitlines()
+        except subprocess.CalledProcessError:
+            if container not in self.containers(container.service):
+                return []  # it has ended meanwhile
+            raise
+        there = {Path(path).name: digest for digest, path in (line.split() for line in lines)}
+        return [name for name in names if here[name] != there.get(name)]
+
+    def origins_say(self, seconds: float) -> str:
+        return self.compose("logs", "--no-color", "--since", f"{math.ceil(seconds)}s", *APPS)
+
+    def try_out(self, service: str) -> None:
+        """Start a container of a service that gets no requests, and see whether it becomes healthy."""
+        name = self.compose("run", "--detach", "--no-deps", service, timeout=STARTED).strip()
+        try:
+            self.wait_until_healthy(name)
+        finally:
+            docker("rm", "--force", name)
+
+    def wait_until_healthy(self, name: str) -> None:
+        """Wait until a container passes its health check; raises SubprocessError with its log if it does not."""
+        _, *check = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", name))
+        end = time.monotonic() + PATIENCE
+        while subprocess.run(["docker", "exec", name, *check], capture_output=True).returncode:
+            if time.monotonic() > end or docker("inspect", "--format", "{{.RestartCount}}", name).strip() != "0":
+                log = subprocess.run(["docker", "logs", "--tail", "20", name], capture_output=True, text=True)
+                raise subprocess.SubprocessError(f"It answers no GET /healthz. Its log:\n{log.stdout}{log.stderr}")
+            time.sleep(0.2)
+
+    def replace(self, old: Container) -> None:
+        """Put a new replica in the place of one; it gets requests before the old one goes."""
+        before = self.names(old.service)
+        try:
+            self.scale(old.service, len(before) + 1)
+            for new in self.names(old.service) - before:
+                self.wait_until_healthy(new)
+                self.wait_for_requests(old.service, new)
+        except BaseException:
+            for new in self.names(old.service) - before:
+                docker("rm", "--force", new)
+            raise
+        docker("stop", old.name, timeout=STARTED)  # it has its stop_grace_period
+        docker("rm", old.name)
+
+    def names(self, service: str) -> set[str]:
+        """Return the names of all containers of a service, also of those that do not run."""
+        found = self.compose("ps", "--all", "--quiet", service).split()
+        return set(docker("inspect", "--format", "{{.Name}}", *found).replace("/", "").split())
+
+    def scale(self, service: str, count: int) -> None:
+        """Run as many replicas of a service, without touching those that are there."""
+        words = ["--detach", "--no-deps", "--no-recreate", "--scale", f"{service}={count}", service]
+        self.compose("up", *words, timeout=STARTED)
+
+    def wait_for_requests(self, service: str, name: str) -> None:
+        """Wait until the gateway sends requests to a container."""
+        networks = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name))
+        addresses = {network["IPAddress"] for network in networks.values()}
+        end = time.monotonic() + PATIENCE
+        while not any(
+            server[4] in addresses and server[5] == "2"  # of `show servers state`: address, and that it is up
+            for line in self.send(f"show servers state {service}\n").splitlines()
+            if len(server := line.split()) > 5
+        ):
+            if time.monotonic() > end:
+                raise subprocess.SubprocessError(f"The gateway does not find {name}.")
+            time.sleep(0.2)
+
+
+def docker(*words: str, timeout: float = PATIENCE, **how: Any) -> str:
+    """Run a command of Docker, and return what it prints; raises CalledProcessError."""
+    command = ["docker", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=timeout, **how)
+    return str(done.stdout)
+
+
+def in_docker() -> list[Docker]:
+    """Return the gateway in Docker, if one is running there; raises CalledProcessError if Docker does not say."""
+    if not shutil.which("docker"):
+        return []
+    try:
+        docker("compose", "version")
+    except subprocess.CalledProcessError:
+        return []
+    return [Docker()] if Docker().containers("gateway") else []
+
+
+def running() -> list[Place]:
+    """Return where each gateway runs."""
+    found: list[Place] = [place for place in [Local()] if place.runs()]
+    try:
+        found += in_docker()
+    except subprocess.CalledProcessError as error:
+        problem = f"Docker does not say whether a gateway is running there: {error.stderr.strip()}"
+        if not found:
+            sys.exit(f"{problem}\nNothing was changed.")
+        print(f"{problem}\nIf one is running, run this again when Docker responds.", file=sys.stderr)
+    return found
+
+
+def described(unseen: Mapping[str, Iterable[str]]) -> str:
+    """Return in words who sees which files otherwise."""
+    return "\n".join(
+        f"{name} does not see what is in {' and '.join(f'{FOLDER.name}/{file}' for file in files)}."
+        for name, files in sorted(unseen.items())
+    )
