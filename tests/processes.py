@@ -141,10 +141,16 @@ class Service:
                 raise kind(f"{self.name} ended with status {self.process.returncode} at its start:\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} was not ready after {START_DEADLINE:.0f} s:\n{self.tail()}")
-            try:
-                requests.get(self.url + probe, timeout=5)
-            except requests.RequestException:
+            if not self.asked(probe):
                 time.sleep(0.1)
+
+    def asked(self, path: str) -> bool:
+        """Ask for a path; return whether there was an answer."""
+        try:
+            requests.get(self.url + path, timeout=5)
+        except requests.RequestException:
+            return False
+        return True
 
     def wait_for_log(self, text: str) -> None:
         """Wait until the log contains a text: a line may be written after its answer was sent."""

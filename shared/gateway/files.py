@@ -11,7 +11,7 @@ import re
 import secrets
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,9 @@ def read(name: str) -> str:
 def write(name: str, text: str, end: str = "\n") -> None:
     """Change a file in place, whole or not at all: raises OSError, and what was there before stays.
 
-    There is one write, so that nobody reads half a text. Before it the file gets the room that the text needs, as empty
-    lines, which mean nothing in any of these files; after it, its new length.
+    There is one write, so that a reader finds no empty file and, but for one in thousands, no mixture of the two texts.
+    Before it the file gets the room that the text needs, as empty lines, which mean nothing in any of these files;
+    after it, its new length.
     """
     file = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
     with os.fdopen(file, "rb+", buffering=0) as new:
@@ -51,7 +52,7 @@ def write(name: str, text: str, end: str = "\n") -> None:
             with suppress(OSError):
                 put(file, before, 0)
             new.truncate(len(before))
-            raise OSError(error.errno, f"{error.strerror}. Nothing was changed", f"{FOLDER.name}/{name}") from error
+            raise OSError(error.errno, f"{error.strerror}. It is as it was.", f"{FOLDER.name}/{name}") from error
         new.truncate(len(data))
         os.fsync(file)
 
@@ -90,18 +91,23 @@ def setup() -> None:
 
 def env_text() -> str:
     """Return the text of .env, or an empty text if there is none."""
-    return ENV.read_text() if ENV.exists() else ""
+    return ENV.read_bytes().decode("utf-8", "surrogateescape") if ENV.exists() else ""
 
 
 def write_env(text: str) -> None:
-    """Replace .env, whole or not at all: raises OSError."""
+    """Replace .env, whole or not at all: raises OSError, and what was there before stays."""
     place = ENV.resolve()
     new = place.with_name(f"{place.name}.new")
     try:
-        new.write_text(text)
-        if place.exists():
-            new.chmod(place.stat().st_mode & 0o777)
+        with new.open("wb") as file:
+            if place.exists():
+                new.chmod(place.stat().st_mode & 0o777)
+            file.write(text.encode("utf-8", "surrogateescape"))
+            file.flush()
+            os.fsync(file.fileno())
         new.replace(place)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}. It is as it was.", ENV.name) from error
     finally:
         new.unlink(missing_ok=True)
 
@@ -139,9 +145,12 @@ def like(pattern: str, words: str) -> Callable[[str], str]:
 def networks(value: str) -> str:
     """Return addresses or networks with spaces between; raises ValueError."""
     try:
-        return " ".join(str(ipaddress.ip_network(word)) for word in re.split(r"[\s,]+", value))
+        if "%" in value:
+            raise ValueError("the name of an interface is no part of them")
+        found = [ipaddress.ip_network(word) for word in re.split(r"[\s,]+", value.strip())]
     except ValueError as error:
         raise ValueError(f"addresses or networks such as 10.0.0.0/8, with spaces between ({error})") from error
+    return " ".join(str(one if one.num_addresses > 1 else one.network_address) for one in found)
 
 
 def certificate(value: str) -> str:
@@ -150,9 +159,15 @@ def certificate(value: str) -> str:
     words = "a PEM file with the certificate, those of its issuers, and its key, which is not encrypted"
     try:
         names(path)
+    except ssl.SSLCertVerificationError as error:
+        raise ValueError(f"{words}; clients do not accept this one: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        problem = (
+            "its key is that of another certificate" if error.reason == "KEY_VALUES_MISMATCH" else "not all are there"
+        )
+        raise ValueError(f"{words}: `cat fullchain.pem privkey.pem > cert.pem` ({problem})") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{words}: `cat fullchain.pem privkey.pem > cert.pem` ({reason})") from error
+        raise ValueError(f"{words} ({getattr(error, 'strerror', None) or error})") from error
     if re.search(r"['\n]", str(path)):
         raise ValueError("a path without quotation marks")
     return str(path)
@@ -179,7 +194,7 @@ SETTINGS: dict[str, Callable[[str], str]] = {  # what `make up` and `make gatewa
     "GATEWAY_PORT": number(1, 65535),
     "RATE": number(1, 10**9),
     "BODY_MAX": number(0, 10**9),
-    "TIMEOUT": like("[1-9][0-9]{0,5}(ms|s|m|h)", "a time such as 90s or 2m"),
+    "TIMEOUT": like("[1-9][0-9]{0,4}(ms|s)|[1-9][0-9]{0,3}m|[1-9][0-9]?h", "a time such as 90s or 2m, up to 99h"),
     "PER_ADDRESS": number(1, 1000),
     "PER_ORIGIN": number(1, 1000),
     "CERT": certificate,
@@ -207,9 +222,14 @@ def checked(name: str, value: str, place: str) -> str:
 def keep_settings() -> None:
     """Store in .env what this command was told, so that the next one does not undo it; empty resets it."""
     told = {name: os.environ.pop(name) for name in SETTINGS if name in os.environ}
-    told = {name: value and checked(name, value, "in the environment") for name, value in told.items()}
+    store({name: value and checked(name, value, "in the environment") for name, value in told.items()})
+    store(settings())  # those that were written into .env, in the form in which the gateway takes them
+
+
+def store(values: Mapping[str, str]) -> None:
+    """Store settings in .env; empty ones are the default again."""
     text = env_text()
-    for name, value in told.items():
+    for name, value in values.items():
         if name in NEEDED and not value:
             value = NEEDED[name]
         if value == stored().get(name, ""):

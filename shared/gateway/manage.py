@@ -39,6 +39,8 @@ from shared.gateway.files import (
 )
 from shared.gateway.places import PID, SOCKET, Docker, Local, Place, described, docker, in_docker, running
 
+CONSUMER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+ALLOWED = "up to 64 letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"  # in CONSUMER
 PREFIX = "ogk_"  # of every key, so that a leaked key is recognised
 ARRIVAL = 10.0  # seconds that a changed file may need until every container sees it
 LOOKED = 1.5  # seconds until an origin has looked at its files: it does once a second
@@ -67,7 +69,7 @@ class Key(NamedTuple):
 def keys() -> dict[str, Key]:
     """Return the keys by the names of their consumers; a line that is wrong ends the command with a message."""
     known: dict[str, Key] = {}
-    for number, line in enumerate(read(KEYS).splitlines(), 1):
+    for number, line in enumerate(stored_lines(), 1):
         words = line.split()
         if not words or line.startswith("#"):
             continue
@@ -78,8 +80,12 @@ def keys() -> dict[str, Key]:
             problem = "it does not begin with the SHA-256 of a key, 64 hexadecimal digits"
         elif words[0] != words[0].lower():
             problem = "its SHA-256 has upper-case letters, so that the gateway never finds it: write them in lower case"
+        elif "\t" in line:
+            problem = "it has a tab: write spaces instead"
         elif not 2 <= len(words) <= 3:
             problem = "it is not the SHA-256 of a key, the name of its consumer and, if known, the day it was made"
+        elif not re.fullmatch(CONSUMER, words[1]):
+            problem = f"the name of a consumer has {ALLOWED}"
         elif words[1] in known:
             problem = f"{words[1]} is already in a line above it: remove one of them"
         elif words[0] in {key.digest for key in known.values()}:
@@ -91,8 +97,9 @@ def keys() -> dict[str, Key]:
 
 
 def stored_lines() -> list[str]:
-    """Return the lines of keys.map."""
-    return read(KEYS).splitlines()
+    """Return the lines of keys.map, but for empty ones at its end."""
+    text = Path(KEYS).read_text("utf-8", "surrogateescape").rstrip()
+    return text.split("\n") if text else []
 
 
 def add(name: str) -> None:
@@ -102,6 +109,7 @@ def add(name: str) -> None:
             f"{name} already has a key, which is not stored. `make revoke NAME={name}` first, or use another name."
         )
     key = PREFIX + secrets.token_urlsafe(32)
+    example = curl_line(key)  # an invalid setting ends the command here, while nothing has changed
     line = " ".join(Key(hashlib.sha256(key.encode()).hexdigest(), name, f"{datetime.now(UTC):%Y-%m-%d}"))
     before = stored_lines()
     write(KEYS, "\n".join([*before, line]))
@@ -112,7 +120,7 @@ def add(name: str) -> None:
         write(KEYS, "\n".join(before))
         raise
     print(f"The key of {name}, shown only this once: {key}")
-    print_curl(key)
+    print(example)
     warn()
 
 
@@ -124,11 +132,12 @@ def forget(digest: str) -> None:
 
 def revoke(name: str) -> None:
     """Revoke a consumer's key."""
+    running(all_of_them=True)
     known = keys()
     if name not in known:
         sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
     forget(known[name].digest)
-    write(KEYS, "\n".join(line for line in stored_lines() if not line.startswith(known[name].digest)))
+    write(KEYS, "\n".join(line for line in stored_lines() if line.split()[:1] != [known[name].digest]))
     forget(known[name].digest)  # a gateway that was started meanwhile may have read it
     print(f"Revoked the key of {name}.")
     warn()
@@ -146,9 +155,12 @@ def list_keys() -> None:
 
 def warn() -> None:
     """Say it if a file is not seen as it is: what was changed is live, and would be lost when the gateway restarts."""
-    for place in running():
-        if stale := place.unseen():
-            print(f"{described(stale)}\n{REPAIR}", file=sys.stderr)
+    try:
+        for place in running():
+            if stale := place.unseen():
+                print(f"{described(stale)}\n{REPAIR}", file=sys.stderr)
+    except subprocess.SubprocessError as error:
+        print(f"Docker does not say whether every container sees this: {reason(error)}", file=sys.stderr)
 
 
 REPAIR = (
@@ -193,7 +205,7 @@ def rotate() -> None:
         nudge(name)  # to see whether a change arrives
     for place in places:
         arrive(place, "Nothing was changed.")
-    if read(SENT) == f"secret {read(CURRENT)}":
+    if read(SENT) == f"secret {read(CURRENT)}" and not read(PREVIOUS):
         switch(places)  # changes nothing, but makes sure that they can be changed
         write(PREVIOUS, read(CURRENT))
         write(CURRENT, secrets.token_urlsafe(32))
@@ -242,7 +254,7 @@ def reload() -> None:
         before = process(place)
         place.reload()
         end = time.monotonic() + ARRIVAL
-        while process(place) == before:
+        while process(place) in ("", before):
             if time.monotonic() > end:
                 sys.exit("The gateway goes on as it was: it could not read its files. Its log says why.")
             time.sleep(0.2)
@@ -316,7 +328,7 @@ def up() -> None:
 def curl() -> None:
     """Print a curl command that works; the first time, make a key for it."""
     if keys():
-        print_curl()
+        print(f"{curl_line('KEY')}\nReplace KEY by a key that was shown before; `make key NAME=...` makes another.")
     else:
         add("first")
 
@@ -351,7 +363,7 @@ def serve(origins: list[str]) -> None:
 def port() -> int:
     """Return the gateway's port."""
     name = "GATEWAY_PORT"
-    if name in os.environ:
+    if os.environ.get(name):
         return int(checked(name, os.environ[name], "in the environment"))
     return int(settings().get(name, NEEDED[name]))
 
@@ -367,17 +379,16 @@ def host() -> str:
     return next((name.replace("*", "api") for name in named), "127.0.0.1")
 
 
-def print_curl(key: str = "") -> None:
-    """Print a curl command for a request through the gateway."""
+def curl_line(key: str) -> str:
+    """Return a curl command for a request through the gateway."""
     trust = f" --cacert {FOLDER.name}/{CERT} --resolve {host()}:{port()}:127.0.0.1" if settings().get("CERT") else ""
-    line = f"curl -i {url()}/falcon/protected{trust} -H 'Authorization: Bearer {key or 'KEY'}'"
-    print(line if key else f"{line}\nReplace KEY by a key that was shown before; `make key NAME=...` makes another.")
+    return f"curl -i {url()}/falcon/protected{trust} -H 'Authorization: Bearer {key}'"
 
 
 def consumer(name: str) -> str:
     """Return the name of a consumer; an invalid one is an error."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise argparse.ArgumentTypeError("give a consumer's name of letters, digits, `.`, `_` and `-`: NAME=acme")
+    if not re.fullmatch(CONSUMER, name):
+        raise argparse.ArgumentTypeError(f"give the name of a consumer, which has {ALLOWED}: NAME=acme")
     return name
 
 

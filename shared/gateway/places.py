@@ -113,15 +113,18 @@ class Docker:
         here = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
         try:
             lines = docker("exec", container.name, "sha256sum", *(f"{MOUNTED}/{name}" for name in names)).splitlines()
-        except subprocess.CalledProcessError:
+        except subprocess.CalledProcessError as error:
             if container not in self.containers(container.service):
                 return []  # it has ended meanwhile
-            raise
+            if "sha256sum:" not in error.stderr:
+                raise
+            lines = error.stdout.splitlines()  # those of the files that it has
         there = {Path(path).name: digest for digest, path in (line.split() for line in lines)}
         return [name for name in names if here[name] != there.get(name)]
 
     def origins_say(self, seconds: float) -> str:
-        return self.compose("logs", "--no-color", "--since", f"{math.ceil(seconds)}s", *APPS)
+        log = self.compose("logs", "--no-color", "--since", f"{math.ceil(seconds)}s", *APPS)
+        return log.replace("\x1b[2K", "")  # which some versions of Compose put before every line
 
     def try_out(self, service: str) -> None:
         """Start a container of a service that gets no requests, and see whether it becomes healthy."""
@@ -136,7 +139,8 @@ class Docker:
         _, *check = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", name))
         end = time.monotonic() + PATIENCE
         while subprocess.run(["docker", "exec", name, *check], capture_output=True).returncode:
-            if time.monotonic() > end or docker("inspect", "--format", "{{.RestartCount}}", name).strip() != "0":
+            state = docker("inspect", "--format", "{{.State.Status}} {{.RestartCount}}", name).strip()
+            if time.monotonic() > end or state != "running 0":  # it has ended, or begun again
                 log = subprocess.run(["docker", "logs", "--tail", "20", name], capture_output=True, text=True)
                 raise subprocess.SubprocessError(f"It answers no GET /healthz. Its log:\n{log.stdout}{log.stderr}")
             time.sleep(0.2)
@@ -199,14 +203,14 @@ def in_docker() -> list[Docker]:
     return [Docker()] if Docker().containers("gateway") else []
 
 
-def running() -> list[Place]:
-    """Return where each gateway runs."""
+def running(all_of_them: bool = False) -> list[Place]:
+    """Return where each gateway runs; exit with a message if Docker does not say, and no other is known."""
     found: list[Place] = [place for place in [Local()] if place.runs()]
     try:
         found += in_docker()
     except subprocess.CalledProcessError as error:
         problem = f"Docker does not say whether a gateway is running there: {error.stderr.strip()}"
-        if not found:
+        if all_of_them or not found:
             sys.exit(f"{problem}\nNothing was changed.")
         print(f"{problem}\nIf one is running, run this again when Docker responds.", file=sys.stderr)
     return found

@@ -345,7 +345,7 @@ def test_a_failure_that_says_nothing_about_the_file_changes_nothing(
             clock(1)
             assert [rule.check(sent) for sent in ("new-secret", "old-secret", "x")] == [None, None, INVALID]
         assert SharedSecret(environ).check("new-secret") == NOT_CONFIGURED
-    messages = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     for name in environ:
         assert len([message for message in messages[:2] if f" {name}," in message]) == 1
     assert len(messages) == 5, "two of the first rule, and the second has no secret besides"
@@ -462,3 +462,70 @@ def test_each_problem_is_logged_once_until_it_changes(
     assert logged(rule) == []
     file.unlink()
     assert logged(rule) == [missing]
+
+
+PAIR = {"SHARED_SECRET": "new-secret", "SHARED_SECRET_PREVIOUS": "old-secret"}
+
+
+def test_a_use_of_the_previous_secret_is_noted_once_a_minute(
+    clock: Callable[[float], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once and without the value; the same note does not come again within 60 seconds."""
+    rule = SharedSecret(PAIR)
+    for sent in ("new-secret", "another", "", ["old-secret", "old-secret"], None):
+        rule.check(sent)
+    assert caplog.records == []
+    assert rule.check("old-secret") is None
+    (note,) = caplog.records
+    assert note.levelno == logging.WARNING
+    assert "SHARED_SECRET_PREVIOUS was used" in note.getMessage()
+    for seconds, count in ((0, 1), (59.9, 1), (0.1, 2), (59.9, 2), (0.1, 3)):
+        clock(seconds)
+        assert [rule.check(sent) for sent in ("old-secret", "old-secret", "new-secret")] == [None] * 3
+        assert len(caplog.records) == count
+    assert "-secret" not in caplog.text
+
+
+@pytest.mark.parametrize("previous", ["", " ", "new-secret", " new-secret\n"])
+def test_no_note_without_another_previous_secret(
+    previous: str, clock: Callable[[float], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is none, or the same one, the current secret is nothing to note."""
+    rule = SharedSecret(PAIR | {"SHARED_SECRET_PREVIOUS": previous})
+    for _ in range(3):
+        assert rule.check("new-secret") is None
+        clock(61)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("content", ["", "another-secret"])
+def test_the_last_use_of_the_previous_secret_is_told_when_it_changes(
+    content: str, tmp_path: Path, clock: Callable[[float], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the seconds since then, which `make rotate` reads; a secret that was never used is nothing to tell."""
+    (file := tmp_path / "previous").write_text("old-secret")
+    rule = SharedSecret({"SHARED_SECRET": "new-secret", "SHARED_SECRET_PREVIOUS_FILE": str(file)})
+    rule.check("old-secret")
+    clock(2)
+    rule.check("old-secret")
+    clock(3.5)
+    file.write_text(" old-secret\n")  # means the same
+    rule.check("new-secret")
+    assert len(caplog.records) == 1
+    clock(1)
+    file.write_text(content)
+    caplog.clear()
+    for _ in range(3):
+        rule.check("new-secret")
+        clock(1)
+    (note,) = caplog.records
+    assert note.levelno == logging.WARNING
+    assert "SHARED_SECRET_PREVIOUS has changed; " in note.getMessage()
+    assert "last used 4.5 seconds ago" in note.getMessage()
+    file.write_text("old-secret")
+    rule.check("new-secret")
+    clock(1)
+    file.write_text("")
+    rule.check("new-secret")
+    assert len(caplog.records) == 1
+    assert "-secret" not in caplog.text

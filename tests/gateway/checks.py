@@ -16,18 +16,22 @@ from tests.gateway.runner import Edit, Gateway, as_it_is, gateway_before
 OWN_GATEWAY = {"RATE": "100000"}  # with any setting, `start` does not give the gateway that checks share
 
 Running = tuple[Gateway, RecordingOrigin]
-Start = Callable[..., AbstractContextManager[Running]]  # takes an edit and settings
+Start = Callable[..., AbstractContextManager[Running]]  # takes an edit, settings and a certificate
 Check = Callable[[Start], None]
 
 
 @contextmanager
 def started(
-    folder: Path, breaking: Edit, edit: Edit = as_it_is, config: Mapping[str, str] | None = None
+    folder: Path,
+    breaking: Edit,
+    edit: Edit = as_it_is,
+    config: Mapping[str, str] | None = None,
+    cert: bytes = b"",
 ) -> Iterator[Running]:
     """Run a gateway in front of a recording origin; `edit` is made first, and then the one that breaks it."""
     with (
         RecordingOrigin() as origin,
-        gateway_before(origin, folder, lambda name, text: breaking(name, edit(name, text)), config) as gateway,
+        gateway_before(origin, folder, lambda name, text: breaking(name, edit(name, text)), config, cert) as gateway,
     ):
         gateway.wait_for_origin("falcon")
         origin.received.clear()
@@ -47,9 +51,11 @@ class BrokenGateway:
         has_started = False
 
         @contextmanager
-        def start(edit: Edit = as_it_is, config: Mapping[str, str] | None = None) -> Iterator[Running]:
+        def start(
+            edit: Edit = as_it_is, config: Mapping[str, str] | None = None, cert: bytes = b""
+        ) -> Iterator[Running]:
             nonlocal has_started
-            with started(folder, self.edit, edit, config) as running:
+            with started(folder, self.edit, edit, config, cert) as running:
                 has_started = True
                 yield running
 

@@ -85,15 +85,15 @@ def start(
     broken_gateway: BrokenGateway | None,  # so that every test that takes `start` can have this parameter
     background: None,  # so that the checks with broken gateways begin with the first of them
 ) -> Start:
-    """Give what starts a gateway; without an edit or settings it gives the one that is shared."""
+    """Give what starts a gateway; without an edit, settings and a certificate it gives the one that is shared."""
 
     @contextmanager
-    def start(edit: Edit = as_it_is, config: Mapping[str, str] | None = None) -> Iterator[Running]:
-        if edit is as_it_is and not config:
+    def start(edit: Edit = as_it_is, config: Mapping[str, str] | None = None, cert: bytes = b"") -> Iterator[Running]:
+        if edit is as_it_is and not config and not cert:
             ready[1].received.clear()
             yield ready
         else:
-            with started(tmp_path, as_it_is, edit, config) as running:
+            with started(tmp_path, as_it_is, edit, config, cert) as running:
                 yield running
 
     return start

@@ -15,8 +15,8 @@ CLIENTS = 4
 class BusyClients:
     """Clients that send request after request on kept connections; they count the requests and keep the failures."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self.url, self.headers = url, {"Authorization": f"Bearer {key}"}
+    def __init__(self, url: str, key: str, trust: str | None = None) -> None:
+        self.url, self.trust, self.headers = url, trust, {"Authorization": f"Bearer {key}"}
         self.ended = threading.Event()
         self.sent = 0
         self.lost: list[str] = []
@@ -26,7 +26,7 @@ class BusyClients:
         with requests.Session() as session:
             while not self.ended.wait(0.02):
                 try:
-                    got = session.get(self.url, headers=self.headers, timeout=DEADLINE)
+                    got = session.get(self.url, headers=self.headers, timeout=DEADLINE, verify=self.trust)
                     if got.status_code != 200:
                         self.lost.append(f"{got.status_code} {got.text}")
                 except requests.RequestException as error:
@@ -35,9 +35,9 @@ class BusyClients:
 
 
 @contextmanager
-def busy(url: str, key: str) -> Iterator[BusyClients]:
-    """Keep a gateway busy for as long as the block lasts."""
-    clients = BusyClients(url, key)
+def busy(url: str, key: str, trust: str | None = None) -> Iterator[BusyClients]:
+    """Keep a gateway busy for as long as the block lasts; `trust` is a file with the authority of its certificate."""
+    clients = BusyClients(url, key, trust)
     with ThreadPoolExecutor(CLIENTS) as pool:
         running = [pool.submit(clients.send) for _ in range(CLIENTS)]
         try:

@@ -1,5 +1,6 @@
 """An origin that keeps every request byte for byte, for tests that look at what reaches an origin."""
 
+import queue
 import re
 import socket
 import socketserver
@@ -18,6 +19,9 @@ class RecordingOrigin:
 
     def __init__(self) -> None:
         self.answer: bytes | None = OK  # with None it stays silent
+        self.events: queue.SimpleQueue[bytes] | None = (
+            None  # what is sent after the answer, as it comes, to an empty one
+        )
         self.received: list[bytes] = []
         origin = self
 
@@ -25,7 +29,10 @@ class RecordingOrigin:
             def handle(self) -> None:
                 origin.handle(self.request)
 
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        class Server(socketserver.ThreadingTCPServer):
+            request_queue_size = 1000  # for tests with many connections at once
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.port: int = self.server.server_address[1]
 
     def handle(self, connection: socket.socket) -> None:
@@ -44,6 +51,8 @@ class RecordingOrigin:
                 connection.recv(1)  # until the gateway gives up
                 return
             connection.sendall(self.answer)
+            for event in iter(self.events.get, b"") if self.events else ():
+                connection.sendall(event)
             connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(65_536):
                 self.received[place] += piece

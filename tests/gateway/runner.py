@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -12,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import trustme
 
 from shared.app.shared_secret import HEADER
 from shared.apps import APPS, ROOT
 from shared.gateway.manage import find_haproxy
-from tests.contract.http1 import DEADLINE, NO_ANSWER, Response, exchange, request
+from tests.contract.http1 import DEADLINE, NO_ANSWER, Response, request, respond
 from tests.contract.waiting import wait_until
 from tests.gateway.origin import RecordingOrigin
 from tests.processes import Service
@@ -25,6 +28,7 @@ HAPROXY = find_haproxy()
 MANAGE = [sys.executable, "-m", "shared.gateway.manage"]
 FIELD = HEADER.encode()  # that carries the secret
 KEY = b"Authorization: Bearer <key>"
+AUTHORITY = trustme.CA()  # that the clients trust
 
 Edit = Callable[[str, str], str]  # takes the name of a file and its text, and returns the new text
 
@@ -42,6 +46,11 @@ def instead(old: str, new: str, name: str = "haproxy.cfg") -> Edit:
         return text.replace(old, new) if file == name else text
 
     return edit
+
+
+def both(first: Edit, second: Edit) -> Edit:
+    """Return an edit that makes two edits."""
+    return lambda name, text: second(name, first(name, text))
 
 
 def waiting(seconds: float) -> Edit:
@@ -74,14 +83,26 @@ def post(*fields: bytes, body: bytes, **changes: Any) -> bytes:
     return get(*fields, method="POST", body=body, **changes)
 
 
+def certificate(*names: str, **changes: Any) -> bytes:
+    """Return the text of a PEM file: a certificate for some names, that of its issuer, and its key."""
+    issued = AUTHORITY.create_child_ca().issue_cert(*names, **changes)
+    return b"".join(blob.bytes() for blob in (*issued.cert_chain_pems, issued.private_key_pem))
+
+
 class Gateway(Service):
-    """The gateway in front of the origins at some ports; `edit` changes its files."""
+    """The gateway in front of the origins at some ports; `edit` changes its files; with a certificate it speaks TLS."""
 
     def __init__(
-        self, folder: Path, ports: Mapping[str, int], edit: Edit = as_it_is, config: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        ports: Mapping[str, int],
+        edit: Edit = as_it_is,
+        config: Mapping[str, str] | None = None,
+        cert: bytes = b"",
     ) -> None:
         assert HAPROXY
-        self.root = folder
+        self.root, self.cert = folder, folder / "api.pem"
+        self.tls = ssl.create_default_context(cadata=AUTHORITY.cert_pem.bytes().decode()) if cert else None
         for path in ("apps.py", "gateway/haproxy.cfg", "gateway/files.py", "gateway/manage.py", "gateway/places.py"):
             place = folder / "shared" / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +113,9 @@ class Gateway(Service):
         log = folder / "log"
         log.touch()
         super().__init__("gateway", command, folder, {"RATE": "1000000", **(config or {})}, log)
+        if cert:
+            self.cert.write_bytes(cert)
+            self.environ["CERT"] = self.cert.name
         self.environ["PATH"] = str(folder / "bin")  # no docker there
         self.manage("setup")
         self.secret = self.file("shared_secret").read_text().strip()
@@ -100,6 +124,12 @@ class Gateway(Service):
     def listen_on(self, port: int) -> None:
         super().listen_on(port)
         self.environ["GATEWAY_PORT"] = str(port)
+        if self.tls:
+            self.url = f"https://{self.address}"
+
+    def asked(self, path: str) -> bool:
+        """Ask for a path; over TLS, only its own clients trust its certificate."""
+        return bool(self.send(request(path), 5)) if self.tls else super().asked(path)
 
     def file(self, name: str) -> Path:
         """Return the path of a file with the gateway's keys or secrets."""
@@ -128,11 +158,32 @@ class Gateway(Service):
             self.keys[consumer] = found[0]
         return self.keys[consumer]
 
-    def send(self, sent: bytes, deadline: float = DEADLINE) -> Response | None:
-        """Return the answer to a request, in which `<key>` stands for acme's key; None if there is no answer."""
-        sent = sent.replace(b"<key>", self.key().encode()).replace(b"<host>", str(self.address).encode())
-        with suppress(*NO_ANSWER):
-            return exchange(self.address, sent, deadline)
+    def connect(self, deadline: float = DEADLINE, source: str = "", *protocols: str) -> socket.socket:
+        """Open a connection to it, if asked for from another address of this machine; TLS offers the protocols."""
+        connection = self.connect_plainly(deadline, source)
+        if not self.tls:
+            return connection
+        if protocols:
+            self.tls.set_alpn_protocols(protocols)
+        return self.tls.wrap_socket(connection, server_hostname=self.address.host)
+
+    def connect_plainly(self, deadline: float = DEADLINE, source: str = "") -> socket.socket:
+        """Open a connection without TLS."""
+        place = (self.address.host, self.address.port)
+        return socket.create_connection(place, deadline, (source, 0) if source else None)
+
+    def filled(self, sent: bytes) -> bytes:
+        """Return a request, in which `<key>` stands for acme's key, as it is sent."""
+        return sent.replace(b"<key>", self.key().encode()).replace(b"<host>", str(self.address).encode())
+
+    def send(self, sent: bytes, deadline: float = DEADLINE, source: str = "", before: bytes = b"") -> Response | None:
+        """Return the answer to a request, in which `<key>` stands for acme's key; None if there is no answer.
+
+        It may come from another address, and after other bytes.
+        """
+        with suppress(*NO_ANSWER), self.connect(deadline, source) as connection:
+            connection.sendall(before)
+            return respond(connection, self.filled(sent))
         return None
 
     def get(self, path: str, *fields: bytes, key: str = "<key>", **changes: Any) -> Response:
@@ -179,10 +230,14 @@ System = tuple[Gateway, dict[str, Service]]  # with the origins behind it
 
 @contextmanager
 def gateway_before(
-    origin: RecordingOrigin, folder: Path, edit: Edit = as_it_is, config: Mapping[str, str] | None = None
+    origin: RecordingOrigin,
+    folder: Path,
+    edit: Edit = as_it_is,
+    config: Mapping[str, str] | None = None,
+    cert: bytes = b"",
 ) -> Iterator[Gateway]:
     """Run a gateway that has the same origin for all five apps."""
-    gateway = Gateway(folder, dict.fromkeys(APPS, origin.port), edit, config)
+    gateway = Gateway(folder, dict.fromkeys(APPS, origin.port), edit, config, cert)
     gateway.key()
     with gateway:
         yield gateway

@@ -1,5 +1,6 @@
 """API keys: which are accepted, and how they are made and revoked."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.contract.http1 import Response, request, respond
 from tests.gateway.checks import OWN_GATEWAY, Running, Start, assert_problem, fails_for, started
-from tests.gateway.origin import RecordingOrigin
+from tests.gateway.origin import RecordingOrigin, parse
 from tests.gateway.runner import KEY, Gateway, instead, without
 
 pytestmark = pytest.mark.usefixtures("haproxy")
@@ -98,7 +99,7 @@ def test_one_bearer(start: Start) -> None:
     not_added=instead('update(place, f"add map {KEYS}', 'str(f"add map {KEYS}', "manage.py"),
     not_revoked=instead('update(place, f"del map', 'str(f"del map', "manage.py"),
     not_stored=instead("[*before, line]", "before or [line]", "manage.py"),
-    still_stored=instead("if not line.startswith(known[name].digest)", "", "manage.py"),
+    still_stored=instead("if line.split()[:1] != [known[name].digest]", "", "manage.py"),
 )
 def test_keys_come_and_go(start: Start) -> None:
     """A key is live when `add` returns, and refused when `revoke` returns, also after a reload."""
@@ -116,7 +117,7 @@ def test_keys_come_and_go(start: Start) -> None:
         assert [gateway.get("/falcon/x", key=key).status for key in (first, second, gateway.key())] == [401, 200, 200]
 
 
-@fails_for(stored=instead("    print_curl(key)", "    Path('log').write_text(key)\n    print_curl(key)", "manage.py"))
+@fails_for(stored=instead("    print(example)", "    Path('log').write_text(key)\n    print(example)", "manage.py"))
 def test_keys_are_not_stored(start: Start) -> None:
     """No file contains a key, and nobody else can enter the folder."""
     with start(config=OWN_GATEWAY) as (gateway, _):
@@ -151,3 +152,103 @@ def test_the_curl_line_works(tmp_path: Path) -> None:
         assert found
         assert found[1] == gateway.url
         assert gateway.get(found[2], key=found[3]).status == 200
+
+
+HASH, OTHER = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"other").hexdigest()
+PLAIN = "ogk_" + "k" * 43
+WRONG = {  # lines of keys.map below one that is right, and what is said about them
+    f"{HASH.upper()} acme": "upper-case",
+    f"{PLAIN} acme": "a key itself",
+    f"{HASH} first 2026-01-02": "first is already",
+    f"{OTHER} acme": "the same key",
+    f"{HASH[1:]} acme": "SHA-256",
+    f"{HASH}0 acme": "SHA-256",
+    f"acme {HASH}": "SHA-256",
+    f"{HASH} acme 2026-01-02 more": "the name of its consumer",
+    f"{HASH} acme # a remark": "the name of its consumer",
+    f"{HASH}": "the name of its consumer",
+    f"{HASH}\tacme\t2026-01-02": "a tab",
+    " # a remark": "SHA-256",
+}
+
+
+@fails_for(
+    no_number=instead("because line {number} of", "because a line of", "manage.py"),
+    lines_that_count=instead("            continue\n        problem", "            pass\n        problem", "manage.py"),
+    first_lines_left_out=instead('surrogateescape").rstrip()', 'surrogateescape").strip()', "manage.py"),
+    capitals=instead("words[0] != words[0].lower()", "False", "manage.py"),
+    keys_themselves=instead("words[0].startswith(PREFIX)", "False", "manage.py"),
+    tabs=instead('"\\t" in line', "False", "manage.py"),
+    consumers_twice=instead("words[1] in known", "False", "manage.py"),
+    keys_twice=instead("words[0] in {", "words[0] not in words and {", "manage.py"),
+    shown=instead("is wrong: {problem}.", "is wrong: {problem}: {line}.", "manage.py"),
+)
+def test_wrong_lines(start: Start) -> None:
+    """The number of the line and what is wrong with it, without the key or its hash; nothing is changed."""
+    with start(config=OWN_GATEWAY) as (gateway, _):
+        for place, (line, problem) in enumerate(WRONG.items()):
+            text = f"\n \n# a remark\u2028\x0c on café\n{OTHER} first\n\n{line}\n"
+            gateway.file("keys.map").write_text(text)
+            words = [["add", "new"], ["revoke", "first"], ["keys"]][place % 3]
+            message = gateway.manage(*words, fails=True)
+            assert "line 6 of .secrets/keys.map is wrong" in message, line
+            assert problem in message, line
+            for secret in (HASH[1:], PLAIN, OTHER, "ogk_"):
+                assert secret not in message.lower()
+            assert gateway.file("keys.map").read_text() == text
+
+
+@fails_for(
+    lines_of_keys_alone=instead(
+        "    before = stored_lines()", "    before = [one for one in stored_lines() if '#' not in one]", "manage.py"
+    ),
+    indented_ones_stay=instead("line.split()[:1] != [known", "line.split(' ')[:1] != [known", "manage.py"),
+    remarks_go_too=instead("line.split()[:1] != [known[name].digest]", "known[name].digest not in line", "manage.py"),
+    no_day=instead('f"{datetime.now(UTC):%Y-%m-%d}"', '""', "manage.py"),
+    whole_line=instead("map_str(keys.map),word(1,' ')", "map_str(keys.map)"),
+    hashes=instead("{key.consumer:{width}}", "{key.digest} {key.consumer:{width}}", "manage.py"),
+)
+def test_lines_of_people_stay(start: Start) -> None:
+    """Remarks, empty lines, keys without a day and indented ones; the origin gets the consumer's name alone."""
+    with start(config=OWN_GATEWAY) as (gateway, origin):
+        file = gateway.file("keys.map")
+
+        def consumers(**keys: str) -> dict[str, str | int]:
+            """Return the consumer's name as the origin gets it, or the status."""
+            found: dict[str, str | int] = {}
+            for name, key in keys.items():
+                status = gateway.get("/falcon/x", key=key).status
+                found[name] = parse(origin.received[-1])[1]["x-consumer"][0] if status == 200 else status
+            return found
+
+        acme = file.read_text()
+        assert re.fullmatch(r"[0-9a-f]{64} acme \d{4}-\d\d-\d\d\n", acme)
+        text = f"# by hand, on café\n\n{HASH} older\n   {OTHER} indented\n# {HASH} was once another's\n{acme}"
+        file.write_text(text)
+        listed = gateway.manage("keys")
+        assert "ogk_" not in listed
+        assert HASH not in listed
+        assert [line.split(maxsplit=1) for line in listed.splitlines()] == [
+            ["older", "since an unknown day"],
+            ["indented", "since an unknown day"],
+            ["acme", f"since {acme.split()[2]}"],
+        ]
+        new = gateway.key("new")
+        assert consumers(new=new) == {"new": "new"}
+        assert file.read_text().startswith(text)
+        gateway.reload()
+        everybody = {"acme": gateway.key(), "new": new, "older": "one", "indented": "other"}
+        assert consumers(**everybody) == {name: name for name in everybody}
+        gateway.manage("revoke", "indented")
+        gateway.manage("revoke", "older")
+        gateway.manage("revoke", "new")
+        assert file.read_text() == f"# by hand, on café\n\n# {HASH} was once another's\n{acme}"
+        assert consumers(**everybody) == {"acme": "acme", "new": 401, "older": 401, "indented": 401}
+
+
+def test_nobody_has_a_key(tmp_path: Path) -> None:
+    """A sentence says so, and how to make one."""
+    gateway = Gateway(tmp_path, {})
+    assert "No consumer has a key. `make key NAME=acme`" in gateway.manage("keys")
+    gateway.file("keys.map").write_text("# a remark\n")
+    assert "No consumer has a key." in gateway.manage("keys")

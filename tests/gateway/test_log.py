@@ -54,3 +54,42 @@ def test_log(start: Start) -> None:
             "client": "127.0.0.1",
         }
         assert {name: line[name] for name in expected} == expected
+
+
+@fails_for(
+    not_said=instead('"problem":"%[var(txn.problem)]"', '"problem":"-"'),
+    always=instead("if { status 401 } refused", "if { status 401 }"),
+    any_status=instead("if { status 401 } refused", "if refused"),
+    by_a_client=instead(
+        "    unique-id-format", "    http-request set-var(txn.problem) req.fhdr(problem)\n    unique-id-format"
+    ),
+)
+def test_a_refused_secret_is_in_the_log(start: Start) -> None:
+    """An origin that refuses the gateway's secret, and nothing else, is a problem there; the secret is not."""
+    with start() as (gateway, origin):
+        refusal = b'HTTP/1.1 %b No\r\nWWW-Authenticate: %b realm="x"\r\nContent-Length: 0\r\n\r\n'
+        problems = {}
+        for status, scheme in (
+            (b"401", b"SharedSecret"),
+            (b"401", b"Basic"),
+            (b"403", b"SharedSecret"),
+            (b"200", b"SharedSecret"),
+        ):
+            with origin.answering(refusal % (status, scheme)):
+                got = gateway.get("/falcon/x", b"Problem: secret-refused")
+            gateway.wait_for_log(got.headers["X-Request-Id"])
+            (line,) = (line for line in gateway.access_log() if line["id"] == got.headers["X-Request-Id"])
+            problems[status, scheme] = line["status"], line["problem"]
+        assert problems == {
+            (b"401", b"SharedSecret"): (502, "secret-refused"),
+            (b"401", b"Basic"): (401, "-"),
+            (b"403", b"SharedSecret"): (403, "-"),
+            (b"200", b"SharedSecret"): (200, "-"),
+        }
+        own = request("/falcon/x", b"Authorization: SharedSecret", b"WWW-Authenticate: SharedSecret")
+        refused = gateway.send(own)
+        assert refused
+        assert refused.status == 401
+        gateway.wait_for_log(refused.headers["X-Request-Id"])
+        assert gateway.access_log()[-1]["problem"] == "-"
+        assert gateway.secret not in gateway.log()

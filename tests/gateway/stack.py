@@ -1,0 +1,135 @@
+"""The stack of `make up` in a copy of the repository, used as a person would use it, on a real Docker engine."""
+
+import json
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from shared.apps import ROOT
+from tests.commands import ENVIRON
+from tests.contract.http1 import Address
+from tests.processes import free_port
+
+DEADLINE = 600.0  # seconds; for building images too
+LABEL = "label=com.docker.compose."
+
+
+class Stack:
+    """A copy of the repository, and what runs from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.project = folder, f"origin-guard-{secrets.token_hex(4)}"
+        self.environ = {**ENVIRON, "COMPOSE_PROJECT_NAME": self.project, "DOCKER_BUILDKIT": "1"}
+        self.address = Address("127.0.0.1", free_port())
+        self.url = f"http://{self.address}"
+        self.default, self.origins = f"{self.project}_default", f"{self.project}_origins"  # its networks
+        self.last_line = self.key = ""
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        for path in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / path, folder / path)
+
+    def run(self, *command: str, fails: bool = False, **changes: Any) -> str:
+        """Run a command, and return everything that it prints."""
+        done = subprocess.run(
+            command, cwd=self.folder, env={**self.environ, **changes}, timeout=DEADLINE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert bool(done.returncode) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def make(self, *words: str, fails: bool = False) -> str:
+        """Run `make`, and return everything that it prints."""
+        return self.run("make", *words, fails=fails)
+
+    def compose(self, *words: str) -> str:
+        """Run a command of Compose, and return everything that it prints."""
+        return self.run("docker", "compose", *words)
+
+    def ids(self, service: str = "") -> list[str]:
+        """Return the ids of the containers of one service, or of all, also of those that do not run."""
+        label = f"{LABEL}service={service}" if service else f"{LABEL}service"
+        found = self.run(
+            "docker", "ps", "--all", "--quiet", "--filter", LABEL + f"project={self.project}", "--filter", label
+        )
+        return sorted(found.split())
+
+    def inspect(self, service: str = "") -> list[dict[str, Any]]:
+        """Return what `docker inspect` prints about each container of one service, or of all."""
+        found: list[dict[str, Any]] = json.loads(self.run("docker", "inspect", *self.ids(service)))
+        return found
+
+    def log(self) -> str:
+        """Return the log of the gateway."""
+        return self.run("docker", "logs", *self.ids("gateway"))
+
+    def access_log(self, app: str) -> list[dict[str, Any]]:
+        """Return the lines of the access log about requests to an app."""
+        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["origin"] == app]
+
+    def python(self, network: str, code: str, *words: str, fails: bool = False) -> str:
+        """Run Python in a container of its own on a network, and return what it prints."""
+        command = ["docker", "run", "--rm", "--network", network, "python:3.13-slim", "python3", "-c", code, *words]
+        return self.run(*command, fails=fails)
+
+    @contextmanager
+    def beside(self, network: str, code: str, *words: str) -> Iterator[str]:
+        """Run Python in a container beside the stack for as long as the block lasts; give its id."""
+        command = ["docker", "run", "--detach", "--rm", "--network", network, "python:3.13-slim", "python3", "-c", code]
+        name = self.run(*command, *words).strip()
+        try:
+            yield name
+        finally:
+            self.run("docker", "rm", "--force", name)
+
+    def get(self, path: str, key: str = "", **how: Any) -> requests.Response:
+        """Return the answer to a GET through the gateway."""
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return requests.get(self.url + path, headers=headers, **{"timeout": 30, **how})
+
+    def status(self, app: str, key: str = "") -> int:
+        """Return the status of an app's protected path, through the gateway."""
+        return self.get(f"/{app}/protected", key).status_code
+
+    def answers(self, app: str) -> bool:
+        """Return whether an app answers through the gateway."""
+        try:
+            return self.status(app) == 200
+        except requests.RequestException:
+            return False
+
+    def scale(self, app: str, count: int) -> None:
+        """Run as many replicas of an app."""
+        self.compose("up", "--detach", "--no-recreate", "--scale", f"{app}={count}")
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file with the gateway's keys or secrets."""
+        return self.folder / ".secrets" / name
+
+    def replace_file(self, name: str) -> None:
+        """Put another file with the same text in the place of one, as an editor may."""
+        new = self.file("new")
+        shutil.copy2(self.file(name), new)
+        new.replace(self.file(name))
+
+    def edit(self, app: str, old: str, new: str) -> None:
+        """Change a text in an app; what runs stays as it is."""
+        path = self.folder / "apps" / app / "app.py"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def remove(self) -> None:
+        """Remove all that was made for it in Docker."""
+        command = ("docker", "compose", "down", "--remove-orphans", "--rmi", "local")
+        try:
+            self.run(*command)
+        except AssertionError:  # a network may count what has just ended
+            self.run(*command)
+        self.run("docker", "image", "prune", "--force", "--filter", LABEL + f"project={self.project}")

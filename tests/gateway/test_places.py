@@ -1,0 +1,348 @@
+"""A gateway in Docker: who sees which files, and what a rotation does about it. `docker` is a pretended one.
+
+test_stack.py uses Docker itself.
+"""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from shared.app.shared_secret import HEADER
+from tests.contract.waiting import wait_until
+from tests.gateway.checks import Running, Start, fails_for
+from tests.gateway.origin import parse
+from tests.gateway.runner import MANAGE, Edit, Gateway, instead
+from tests.processes import STOP_DEADLINE
+
+pytestmark = pytest.mark.usefixtures("haproxy")
+WAITS = ("LOOKED", "UNDER_WAY", "LAST_LOOK")
+SECRETS = ("shared_secret", "shared_secret_previous", "sent.map")
+EVERYBODY = "project-gateway-1 gateway\nproject-falcon-1 falcon\nproject-fastapi-1 fastapi"
+DOCKER = r"""#!/bin/sh
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
+cd "${0%/*}/.." || exit
+
+is_told() {  # whether a line of a file is this
+    grep -qxF -e "$2" "docker/$1"
+}
+
+is_time() {  # for a container to see other files than those that are there
+    read -r current <.secrets/shared_secret
+    read -r previous <.secrets/shared_secret_previous
+    read -r _ sent <.secrets/sent.map
+    case $(cat docker/when) in
+        always) ;;
+        'both accepted') [ "$previous" ] && [ "$sent" = "$previous" ] ;;
+        'new one sent') [ "$previous" ] && [ "$sent" = "$current" ] ;;
+    esac
+}
+
+case "$1 $2" in
+    'compose version') ;;
+    'compose ps')
+        while read -r name service; do
+            case " $* " in *" $service "*) [ -e docker/gone ] && is_told goes "$name" || echo "$name" ;; esac
+        done <docker/containers
+        ;;
+    'inspect --format')
+        while read -r name service; do
+            case " $* " in *" $name "*) echo "2026-01-01 /$name $service sha256:image" ;; esac
+        done <docker/containers
+        ;;
+    'compose exec')
+        commands=$(cat)
+        echo "$commands" >>docker/commands
+        case $commands in prepare*) echo 'New version created: 1' ;; *) cat docker/answer ;; esac
+        ;;
+    'compose logs') cat docker/log ;;
+    exec\ *)
+        container=$2
+        shift 3
+        if is_told goes "$container"; then
+            touch docker/gone
+            echo "Error response from daemon: No such container: $container" >&2
+            exit 1
+        elif is_told broken "$container"; then
+            echo 'exec failed' >&2
+            exit 1
+        fi
+        status=0
+        for path; do
+            file=${path##*/}
+            if is_told missing "$container $file"; then
+                echo "sha256sum: $path: No such file or directory" >&2
+                status=1
+            elif is_told stale "$container $file" && is_time; then
+                echo "otherwise  $path"
+            else
+                sum=$(sha256sum ".secrets/$file" 2>/dev/null || shasum -a 256 ".secrets/$file")
+                echo "${sum%% *}  $path"
+            fi
+        done
+        exit $status
+        ;;
+    *)
+        echo "unexpected: $*" >&2
+        exit 1
+        ;;
+esac
+"""
+
+
+def pretend(gateway: Gateway, **told: str) -> None:
+    """Put a program `docker` beside the gateway's haproxy, and tell it what to answer."""
+    folder = gateway.root / "docker"
+    folder.mkdir(exist_ok=True)
+    nothing = dict.fromkeys(("stale", "missing", "goes", "broken", "log", "answer", "commands"), "")
+    for name, text in {"containers": EVERYBODY, "when": "always", **nothing, **told}.items():
+        (folder / name).write_text(f"{text}\n")
+    program = gateway.root / "bin" / "docker"
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+
+
+def quickly(*edits: Edit) -> Edit:
+    """Return the edits, with short waits of `make rotate`."""
+    waits = [instead(f"time.sleep({name})", "time.sleep(0)", "manage.py") for name in WAITS]
+    all_edits = [*waits, instead("ARRIVAL = 10.0", "ARRIVAL = 0.2", "manage.py"), *edits]
+    return lambda name, text: reduce(lambda text, edit: edit(name, text), all_edits, text)
+
+
+def accepted(gateway: Gateway) -> list[str]:
+    """Return the secrets that an origin accepts, the current one first."""
+    return [gateway.file(name).read_text().strip() for name in SECRETS[:2]]
+
+
+def sent(running: Running) -> str:
+    """Return the secret that the gateway sends."""
+    gateway, origin = running
+    gateway.get("/falcon/x")
+    return parse(origin.received[-1])[1][HEADER.lower()][0]
+
+
+@fails_for(
+    nobody_is_asked=instead(
+        "return {container.name: names for container, names in found if names}", "return {}", "places.py"
+    ),
+    what_is_missing=instead('if "sha256sum:" not in error.stderr', "if error.stderr", "places.py"),
+    too_late=instead('        arrive(place, "Nothing was changed.")\n', "        pass\n", "manage.py"),
+    files_unnamed=instead("' and '.join(f'{FOLDER.name}/{file}' for file in files)", "'a file'", "places.py"),
+    the_gateway_left_out=instead('containers("gateway", *APPS)', "containers(*APPS)", "places.py"),
+)
+def test_somebody_does_not_see_a_file(start: Start) -> None:
+    """The message says who and which file, also where it is missing; every secret means what it meant before."""
+    with start(edit=quickly()) as (gateway, origin):
+        before = [*accepted(gateway), sent((gateway, origin))]
+        for told, message in (
+            (
+                {"stale": "project-falcon-1 shared_secret\nproject-falcon-1 shared_secret_previous"},
+                "falcon-1 does not see what is in .secrets/shared_secret and .secrets/shared_secret_previous.",
+            ),
+            (
+                {"missing": "project-fastapi-1 shared_secret"},
+                "fastapi-1 does not see what is in .secrets/shared_secret.",
+            ),
+            ({"missing": "project-gateway-1 cert.pem"}, "gateway-1 does not see what is in .secrets/cert.pem."),
+        ):
+            pretend(gateway, **told)
+            found = gateway.manage("rotate", fails=True)
+            assert message in found
+            assert "Nothing was changed." in found
+            assert "`make up`" in found
+            assert [*accepted(gateway), sent((gateway, origin))] == before
+            assert "sent.map" not in (gateway.root / "docker" / "commands").read_text()
+
+
+@fails_for(
+    nothing_said=instead("    print(example)\n    warn()\n", "    print(example)\n", "manage.py"),
+    an_error=instead(
+        '    except subprocess.SubprocessError as error:\n        print(f"Docker does not say whether every',
+        '    except ValueError as error:\n        print(f"Docker does not say whether every',
+        "manage.py",
+    ),
+)
+def test_a_key_is_live_where_the_file_is_not_seen(start: Start) -> None:
+    """The key is printed, and so is who will not have it after a restart; that nobody can say so is no error."""
+    with start(edit=quickly()) as (gateway, _):
+        for name, told, message in (
+            ("one", {"stale": "project-gateway-1 keys.map"}, "gateway-1 does not see what is in .secrets/keys.map."),
+            (
+                "two",
+                {"broken": "project-gateway-1"},
+                "Docker does not say whether every container sees this: exec failed",
+            ),
+        ):
+            pretend(gateway, **told)
+            made = gateway.manage("add", name)
+            assert message in made
+            (key,) = set(re.findall(r"ogk_[\w-]{43}", made))
+            assert gateway.get("/falcon/x", key=key).status == 200
+            assert f" {name} " in (gateway.root / "docker" / "commands").read_text()
+
+
+@fails_for(
+    not_looked_for=instead("if container not in self.containers(container.service)", "if False", "places.py"),
+    any_failure=instead("if container not in self.containers(container.service)", "if True", "places.py"),
+)
+def test_a_container_that_ends_meanwhile(start: Start) -> None:
+    """It is no error; one that runs and cannot be asked is."""
+    with start(edit=quickly()) as (gateway, _):
+        before = accepted(gateway)
+        pretend(gateway, broken="project-falcon-1")
+        message = gateway.manage("rotate", fails=True)
+        assert "exec failed" in message
+        assert "Traceback" not in message
+        assert accepted(gateway) == before
+        pretend(gateway, goes="project-falcon-1")
+        gateway.manage("rotate")
+        assert accepted(gateway) != before
+
+
+@fails_for(
+    sooner=instead(
+        '        arrive(place, "The gateway still sends', '        str("The gateway still sends', "manage.py"
+    ),
+    previous_forgotten=instead(
+        "    accept_sent()\n    for place", "    write(PREVIOUS, '')\n    for place", "manage.py"
+    ),
+)
+def test_an_origin_stops_seeing_before_the_switch(start: Start) -> None:
+    """The gateway goes on with the old secret, every origin accepts it, and the next rotation continues."""
+    with start(edit=quickly()) as (gateway, origin):
+        old = sent((gateway, origin))
+        pretend(gateway, stale="project-falcon-1 shared_secret", when="both accepted")
+        message = gateway.manage("rotate", fails=True)
+        assert "project-falcon-1 does not see what is in .secrets/shared_secret." in message
+        assert "The gateway still sends the old secret" in message
+        new, previous = accepted(gateway)
+        assert (sent((gateway, origin)), previous) == (old, old)
+        assert new != old
+        pretend(gateway)
+        gateway.manage("rotate")
+        assert sent((gateway, origin)) == new
+        assert accepted(gateway) == [new, ""]
+
+
+@fails_for(
+    removed_anyway=instead(
+        '        arrive(place, "The origins still accept', '        str("The origins still accept', "manage.py"
+    ),
+)
+def test_an_origin_stops_seeing_after_the_switch(start: Start) -> None:
+    """Both secrets stay accepted."""
+    with start(edit=quickly()) as (gateway, origin):
+        old = sent((gateway, origin))
+        pretend(gateway, stale="project-falcon-1 shared_secret_previous", when="new one sent")
+        message = gateway.manage("rotate", fails=True)
+        assert "project-falcon-1 does not see what is in .secrets/shared_secret_previous." in message
+        assert "The origins still accept the old secret too." in message
+        new, previous = accepted(gateway)
+        assert (sent((gateway, origin)), previous) == (new, old)
+        pretend(gateway)
+        gateway.manage("rotate")
+        assert accepted(gateway) == [sent((gateway, origin)), ""]
+
+
+@fails_for(what_is_sent=instead("        write(PREVIOUS, sent)", "        pass", "manage.py"))
+def test_somebody_has_written_another_secret(start: Start) -> None:
+    """The origins accept what the gateway sends until it has switched."""
+    with start(edit=quickly()) as (gateway, origin):
+        old = sent((gateway, origin))
+        gateway.file("shared_secret").write_text("written by hand\n")
+        gateway.file("shared_secret_previous").write_text("something else\n")
+        pretend(gateway, stale="project-falcon-1 shared_secret", when="both accepted")
+        assert "still sends the old secret" in gateway.manage("rotate", fails=True)
+        assert accepted(gateway) == ["written by hand", old]
+        assert sent((gateway, origin)) == old
+        pretend(gateway)
+        gateway.manage("rotate")
+        assert accepted(gateway) == ["written by hand", ""]
+        assert sent((gateway, origin)) == "written by hand"
+
+
+LAST = "WARNING SHARED_SECRET_PREVIOUS has changed; what it was before was last used {} seconds ago."
+USED = "WARNING SHARED_SECRET_PREVIOUS was used: somebody still sends the previous secret."
+LOGS = {  # of origins, and how the rotation ends
+    f"falcon-1  | {LAST.format('6.6')}\nfalcon-2  | {USED}": "The old secret was not used any more.",
+    f"falcon-1  | {LAST.format('0.4')}\nfastapi-2  | {LAST.format('6.4')}\nfalcon-1  | {LAST.format('0.1')}": (
+        "The old secret was used to the end at falcon-1, fastapi-2: besides this gateway somebody else sends it"
+    ),
+}
+
+
+@fails_for(
+    at_any_time=instead("if float(ago) < UNDER_WAY - LOOKED", "", "manage.py"),
+    never=instead("if float(ago) < UNDER_WAY - LOOKED", "if False", "manage.py"),
+    on_its_way=instead("float(ago) < UNDER_WAY - LOOKED", "float(ago) < UNDER_WAY", "manage.py"),
+)
+def test_whether_the_old_secret_was_used_to_the_end(start: Start) -> None:
+    """The end of a rotation says who still got it, from the origins' logs; without Docker, where to look."""
+    with start(edit=quickly()) as (gateway, _):
+        assert "The origins' output says whether" in gateway.manage("rotate")
+        for log, message in LOGS.items():
+            pretend(gateway, log=log)
+            assert message in gateway.manage("rotate")
+
+
+@pytest.mark.parametrize("words", [["add", "more"], ["revoke", "acme"], ["rotate"]], ids=lambda words: words[0])
+def test_a_gateway_that_does_not_respond(words: list[str], tmp_path: Path) -> None:
+    """One line says so; nothing has changed."""
+    gateway = Gateway(tmp_path, {}, quickly())
+    gateway.key()
+    before = {path.name: path.read_text().strip() for path in gateway.file("").iterdir()}
+    pretend(gateway, answer="something else")
+    message = gateway.manage(*words, fails=True)
+    assert "The gateway was not updated. Run this again when it responds. Its answer: something else" in message
+    assert "ogk_" not in message
+    assert {path.name: path.read_text().strip() for path in gateway.file("").iterdir()} == before
+
+
+@contextmanager
+def command(gateway: Gateway, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a command of manage.py in the background."""
+    with subprocess.Popen(
+        [*MANAGE, *words],
+        cwd=gateway.root,
+        env=gateway.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("words", [["add", "more"], ["revoke", "acme"], ["rotate"]], ids=lambda words: words[0])
+def test_ctrl_c(words: list[str], tmp_path: Path) -> None:
+    """While Docker does not answer: a line says to run it again, nothing has changed, and again it works."""
+    gateway = Gateway(tmp_path, {}, quickly())
+    gateway.key()
+    before = {path.name: path.read_text().strip() for path in gateway.file("").iterdir()}
+    pretend(gateway)
+    program = gateway.root / "bin" / "docker"
+    text = program.read_text()
+    hangs = """    'compose exec')
+        touch docker/hangs
+        sleep 60
+"""
+    program.write_text(text.replace("    'compose exec')\n", hangs))
+    with command(gateway, *words) as process:
+        assert wait_until((gateway.root / "docker" / "hangs").exists, STOP_DEADLINE)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=STOP_DEADLINE)
+    assert process.returncode != 0
+    assert output.splitlines()[-1] == "Interrupted. Run the command again."
+    assert "Traceback" not in output
+    assert "ogk_" not in output
+    assert {path.name: path.read_text().strip() for path in gateway.file("").iterdir()} == before
+    program.write_text(text)
+    gateway.manage(*words)
