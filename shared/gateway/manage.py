@@ -205,7 +205,7 @@ def rotate() -> None:
         nudge(name)  # to see whether a change arrives
     for place in places:
         arrive(place, "Nothing was changed.")
-    if read(SENT) == f"secret {read(CURRENT)}" and not read(PREVIOUS):
+    if read(SENT) == f"secret {read(CURRENT)}" and read(PREVIOUS) in ("", read(CURRENT)):
         switch(places)  # changes nothing, but makes sure that they can be changed
         write(PREVIOUS, read(CURRENT))
         write(CURRENT, secrets.token_urlsafe(32))

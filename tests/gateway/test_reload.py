@@ -32,7 +32,7 @@ def test_connections_outlive_a_reload(start: Start) -> None:
 
 @fails_for(
     no_signal=instead("        os.kill(int(", "        str((", "places.py"),
-    no_wait=instead("while process(place) in (, before)", "while False", "manage.py"),
+    no_wait=instead('while process(place) in ("", before)', "while False", "manage.py"),
 )
 def test_changes_by_hand_are_live_after_a_reload(start: Start) -> None:
     """When `make reload` returns, the configuration and the keys are those of the files."""
