@@ -15,6 +15,12 @@ from tests.broken.service import CarefulService
 from tests.broken.table import BROKEN
 
 
+async def turns() -> None:
+    """Let the loop do what it has begun, which takes some turns, however slow the machine is."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 @contextmanager
 def served(service: CarefulService) -> Iterator[int]:
     """Serve in this process, on a thread with an event loop, and yield the port."""
@@ -35,14 +41,14 @@ def served(service: CarefulService) -> Iterator[int]:
 
     async def stop() -> None:
         server.close()
-        await asyncio.sleep(0.001)  # until what was accepted is connected
+        await turns()  # until what was accepted is connected
         for writer in writers:
             writer.transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.001)  # until the connections are closed
+        await turns()  # until the connections are closed
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:
