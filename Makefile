@@ -11,7 +11,7 @@ INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
 OLDEST := $(APPS:%=.venv/oldest-%/$(INSTALLED))
 TESTS := .venv/tests/bin
-MANAGE := $(PYTHON) -m shared.gateway.manage
+MANAGE = TYPED='$(typed)' $(PYTHON) -m shared.gateway.manage
 LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 field = $(shell $(PYTHON) -m shared.apps $1 $2)

@@ -117,7 +117,7 @@ def stored() -> dict[str, str]:
     return {name: re.sub(r"""^(["'])(.*)\1$""", r"\2", value.strip()) for name, value in LINE.findall(env_text())}
 
 
-LINE = re.compile(r"^([A-Z_]+)=(.*)$", re.MULTILINE)
+LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Z_]+)[ \t]*=(.*)$", re.MULTILINE)
 
 
 def number(lowest: int, highest: int) -> Callable[[str], str]:
@@ -191,6 +191,7 @@ def names(cert: Path) -> list[str]:
 
 
 SETTINGS: dict[str, Callable[[str], str]] = {  # what `make up` and `make gateway` may be told, and what checks it
+    "COMPOSE_PROJECT_NAME": like("[a-z0-9][a-z0-9_-]*", "a name of lower-case letters, digits, `-` and `_`"),
     "GATEWAY_PORT": number(1, 65535),
     "RATE": number(1, 10**9),
     "BODY_MAX": number(0, 10**9),
@@ -208,7 +209,7 @@ SETTINGS: dict[str, Callable[[str], str]] = {  # what `make up` and `make gatewa
 def settings() -> dict[str, str]:
     """Return what people have set; an invalid value ends the command with a message."""
     found = {name: value for name, value in stored().items() if name in SETTINGS and value}
-    return {name: checked(name, value, f"in {ENV.name}") for name, value in found.items()}
+    return {name: value if name == "CERT" else checked(name, value, f"in {ENV.name}") for name, value in found.items()}
 
 
 def checked(name: str, value: str, place: str) -> str:
@@ -223,7 +224,8 @@ def keep_settings() -> None:
     """Store in .env what this command was told, so that the next one does not undo it; empty resets it."""
     told = {name: os.environ.pop(name) for name in SETTINGS if name in os.environ}
     store({name: value and checked(name, value, "in the environment") for name, value in told.items()})
-    store(settings())  # those that were written into .env, in the form in which the gateway takes them
+    written = {name: "" for name in stored() if name in SETTINGS} | settings()
+    store(written)  # what people wrote into .env, in the form in which the gateway takes it
 
 
 def store(values: Mapping[str, str]) -> None:
@@ -232,12 +234,12 @@ def store(values: Mapping[str, str]) -> None:
     for name, value in values.items():
         if name in NEEDED and not value:
             value = NEEDED[name]
-        if value == stored().get(name, ""):
+        if stored().get(name) == (value or None):  # no line is the default; an empty one would be no value at all
             continue
         quoted = value if re.fullmatch(r"[\w./:-]*", value) else f"'{value}'"
         line = f"{name}={quoted}\n" if value else ""
         print(f"Wrote {ENV.name}: {line.strip() or f'{name} is the default again.'}")
-        lines = [one for one in text.splitlines(keepends=True) if not one.startswith(f"{name}=")]
+        lines = [one for one in text.splitlines(keepends=True) if not (found := LINE.match(one)) or found[1] != name]
         text = "".join([*lines, "" if not lines or lines[-1].endswith("\n") else "\n", line])
         write_env(text)
 
@@ -245,4 +247,6 @@ def store(values: Mapping[str, str]) -> None:
 def install_certificate() -> None:
     """Copy the certificate that CERT names to where the gateway reads it."""
     path = settings().get("CERT")
+    if path:
+        checked("CERT", path, f"in {ENV.name}")
     write(CERT, Path(path).read_text("utf-8", "surrogateescape").strip() if path else "")

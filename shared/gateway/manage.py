@@ -3,16 +3,17 @@
 import argparse
 import fcntl
 import hashlib
-import json
 import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from shared.gateway.files import (
     NEEDED,
     PREVIOUS,
     SENT,
+    SETTINGS,
     checked,
     install_certificate,
     keep_settings,
@@ -44,7 +46,7 @@ ALLOWED = "up to 64 letters, digits, `.`, `_` and `-`, and begins with a letter 
 PREFIX = "ogk_"  # of every key, so that a leaked key is recognised
 ARRIVAL = 10.0  # seconds that a changed file may need until every container sees it
 LOOKED = 1.5  # seconds until an origin has looked at its files: it does once a second
-UNDER_WAY = 8.0  # seconds that a request may be under way to an origin: in the gateway's queue, and on a connection
+UNDER_WAY = 8.0  # seconds until an origin that answers has what the gateway sends it: it may wait, and connect
 LAST_LOOK = 3.0  # seconds until an origin has been asked for its health, and has looked
 LAST_USE = re.compile(r"^(\S+).*SHARED_SECRET_PREVIOUS has changed; .* last used ([0-9.]+) seconds ago", re.MULTILINE)
 NOT_DOCKER = "This needs Docker with Compose v2; `make run` and `make gateway` need none."
@@ -132,7 +134,8 @@ def forget(digest: str) -> None:
 
 def revoke(name: str) -> None:
     """Revoke a consumer's key."""
-    running(all_of_them=True)
+    if not running(all_of_them=True):
+        print("No gateway is running from here. One that runs elsewhere still accepts the key.", file=sys.stderr)
     known = keys()
     if name not in known:
         sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
@@ -229,7 +232,7 @@ def rotate() -> None:
     time.sleep(LAST_LOOK)
     print("The origins accept only the new secret.")
     for place in places:
-        print(last_use(place.origins_say(time.monotonic() - removed)))
+        print(last_use(place.origins_say(time.monotonic() - removed + 5)))  # clocks differ
 
 
 def last_use(log: str | None) -> str:
@@ -238,7 +241,7 @@ def last_use(log: str | None) -> str:
         return "The origins' output says whether the old secret was still used, and when for the last time."
     late = sorted({name for name, ago in LAST_USE.findall(log) if float(ago) < UNDER_WAY - LOOKED})
     if not late:
-        return "The old secret was not used any more."
+        return "No origin says that the old secret was used any more."
     return (
         f"The old secret was used to the end at {', '.join(late)}: besides this gateway somebody else sends it, and"
         " gets 401 now. Look for a second gateway."
@@ -247,10 +250,14 @@ def last_use(log: str | None) -> str:
 
 def reload() -> None:
     """Make the gateway read its configuration, its maps and its certificate again."""
-    install_certificate()
-    for place in gateways():
+    keys()
+    places = gateways()
+    if settings().get("CERT"):
+        install_certificate()
+    for place in places:
         if stale := place.unseen():
             sys.exit(f"{described(stale)}\nNothing was reloaded. {REPAIR}")
+    for place in places:
         before = process(place)
         place.reload()
         end = time.monotonic() + ARRIVAL
@@ -269,39 +276,57 @@ def process(place: Place) -> str:
         return ""
 
 
-def build(*apps: str) -> None:
-    """Build the images of apps, by default of all."""
-    if subprocess.run(["docker", "compose", "build", *apps], cwd=ROOT).returncode:
-        sys.exit("It cannot be built. Nothing was changed.")
+@contextmanager
+def built(*apps: str) -> Iterator[set[str]]:
+    """Build images of apps, and give a set for those that run from the new one.
+
+    However the block ends, the others have their old image again: a container that starts later would get the new one.
+    """
+    project = Docker().project()
+    names = {app: f"{project}-{app}:latest" for app in apps}
+    before = {app: found for app, name in names.items() if (found := image(name))}
+    run_from_it = set[str]()
+    environ = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}  # they would make each image a new one
+    try:
+        if subprocess.run(["docker", "compose", "build", *apps], cwd=ROOT, env=environ).returncode:
+            sys.exit("It cannot be built: the lines above say why. Nothing was changed.")
+        yield run_from_it
+    except BaseException:
+        for app in before.keys() - run_from_it:
+            docker("tag", before[app], names[app])
+        raise
+
+
+def image(name: str) -> str:
+    """Return the identifier of an image, or an empty text if there is none of that name."""
+    return docker("image", "ls", "--quiet", "--no-trunc", name).strip()
 
 
 def replace_old(app: str, stale: Collection[str] = ()) -> None:
-    """Replace the replicas of an app that are of an older image, or stale, one after the other."""
-    place, name = Docker(), f"{project()}-{app}"
-    new = docker("image", "inspect", "--format", "{{.Id}}", name).strip()
-    old = [one for one in place.containers(app) if one.image != new or one.name in stale]
-    try:
-        if old:
+    """Replace the replicas of an app that are of an older image, or in a set, one after the other."""
+    place = Docker()
+    new = image(f"{place.project()}-{app}:latest")
+    outdated = [one for one in place.containers(app) if one.image != new or one.name in stale]
+    if outdated:
+        try:
             place.try_out(app)
-        for number, container in enumerate(old, 1):
-            place.replace(container)
-            print(f"{app}: {number} of {len(old)} replaced", flush=True)
-    except subprocess.SubprocessError as error:
-        docker("tag", old[0].image, name)  # for what starts next
-        sys.exit(f"The new image of {app} does not work; what runs of the old one goes on. {reason(error)}")
-
-
-def project() -> str:
-    """Return the name of the project in Docker Compose."""
-    return str(json.loads(docker("compose", "config", "--format", "json"))["name"])
+        except subprocess.SubprocessError as error:
+            sys.exit(f"The new image of {app} does not work, so that the old one stays. {reason(error)}")
+    for number, container in enumerate(outdated, 1):
+        place.replace(container)
+        print(f"{app}: {number} of {len(outdated)} replaced", flush=True)
+    for old in {container.image for container in outdated} - {new}:
+        with suppress(subprocess.CalledProcessError):
+            docker("image", "rm", old)  # it would stay without a name
 
 
 def upgrade(app: str) -> None:
     """Build an app anew, and put the new image in the place of the old one, one replica after the other."""
     if not in_docker() or not Docker().containers(app):
         sys.exit(f"{app} is not running in Docker: `make up` starts it.")
-    build(app)
-    replace_old(app)
+    with built(app) as run_from_it:
+        replace_old(app)
+        run_from_it.add(app)
     print(f"{app} runs from its newest image.")
 
 
@@ -309,19 +334,21 @@ def up() -> None:
     """Start everything in Docker, and bring what runs up to date, the origins one replica after the other."""
     if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
         sys.exit(NOT_DOCKER)
+    keys()
     keep_settings()
     install_certificate()
-    settings()
-    build()
-    if in_docker():
-        accept_sent()
-        stale = Docker().unseen()
-        for app in APPS:
-            replace_old(app, stale)
-        if any(container.name in stale for container in Docker().containers("gateway")):
-            docker("compose", "up", "--detach", "--no-deps", "--force-recreate", "gateway")
-    if subprocess.run(["docker", "compose", "up", "--detach", "--wait"], cwd=ROOT).returncode:
-        sys.exit("Something did not start: `docker compose logs` says why.")
+    with built(*APPS) as run_from_it:
+        if in_docker():
+            accept_sent()
+            stale = Docker().unseen()
+            for app in APPS:
+                replace_old(app, stale)
+                run_from_it.add(app)
+            if any(container.name in stale for container in Docker().containers("gateway")):
+                docker("compose", "up", "--detach", "--no-deps", "--force-recreate", "gateway")
+        run_from_it.update(APPS)
+        if subprocess.run(["docker", "compose", "up", "--detach", "--wait"], cwd=ROOT).returncode:
+            sys.exit("Something did not start: the lines above say what, and `docker compose logs` may say why.")
     curl()
 
 
@@ -370,18 +397,18 @@ def port() -> int:
 
 def url() -> str:
     """Return the gateway's address on this machine."""
-    return f"{'https' if settings().get('CERT') else 'http'}://{host()}:{port()}"
+    return f"{'https' if read(CERT) else 'http'}://{host()}:{port()}"
 
 
 def host() -> str:
     """Return the name by which this machine asks the gateway: one that its certificate has."""
-    named = names(Path(CERT)) if settings().get("CERT") else []
+    named = names(Path(CERT)) if read(CERT) else []
     return next((name.replace("*", "api") for name in named), "127.0.0.1")
 
 
 def curl_line(key: str) -> str:
     """Return a curl command for a request through the gateway."""
-    trust = f" --cacert {FOLDER.name}/{CERT} --resolve {host()}:{port()}:127.0.0.1" if settings().get("CERT") else ""
+    trust = f" --cacert {FOLDER.name}/{CERT} --resolve {host()}:{port()}:127.0.0.1" if read(CERT) else ""
     return f"curl -i {url()}/falcon/protected{trust} -H 'Authorization: Bearer {key}'"
 
 
@@ -397,6 +424,15 @@ def app(name: str) -> str:
     if name not in APPS:
         raise argparse.ArgumentTypeError(f"give the name of an app, one of {', '.join(APPS)}: APP=falcon")
     return name
+
+
+def refuse_unknown(function: Callable[..., None], usage: str) -> None:
+    """Exit with a message if make was given a variable that the command does not have, which may be misspelt."""
+    has = {add: {"NAME"}, revoke: {"NAME"}, upgrade: {"APP"}, up: {*SETTINGS}, serve: {*SETTINGS, "METRICS"}}
+    unknown = {*os.environ.get("TYPED", "").split()} - has.get(function, set()) - {"PYTHON", "UV"}
+    if unknown and function is not setup:
+        target, known = " ".join(usage.split()[:2]), ", ".join(sorted(has.get(function, set()))) or "no variables"
+        sys.exit(f"`{target}` does not have: {', '.join(sorted(unknown))}. It has {known}.")
 
 
 def reason(error: subprocess.SubprocessError) -> str:
@@ -431,19 +467,29 @@ def main() -> None:
             command.add_argument("app", type=app)
         elif function is serve:
             command.add_argument("origins", nargs="+")
+        command.set_defaults(usage=usage)
     options = vars(parser.parse_args())
+    refuse_unknown(options["function"], options.pop("usage"))
     FOLDER.mkdir(exist_ok=True)
     FOLDER.chmod(0o700)
     os.chdir(FOLDER)  # the path of a socket has to be short
     with Path(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one command at a time
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one command at a time
+        except BlockingIOError:
+            print("Waiting for another command of this folder to end.", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         function = options.pop("function")
+        if function not in (up, serve):  # these are told the project of Docker Compose; others find it in .env
+            os.environ.pop("COMPOSE_PROJECT_NAME", None)
         if function is not setup:
             setup()
         function(**options)
 
 
 if __name__ == "__main__":
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)  # nothing is left half done then either
     try:
         main()
     except KeyboardInterrupt:
@@ -451,4 +497,4 @@ if __name__ == "__main__":
     except OSError as error:
         sys.exit(f"{error.filename or FOLDER}: {error.strerror or error}")
     except subprocess.SubprocessError as error:
-        sys.exit(f"Docker did not do its part. Run this again when it responds. {reason(error)}")
+        sys.exit(f"Docker failed: {reason(error)}")

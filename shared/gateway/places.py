@@ -71,11 +71,12 @@ class Local:
 
 
 class Container(NamedTuple):
-    """A container that runs: its name, its service, and the image that it was made from."""
+    """A container: its name, its service, the image that it was made from, and what Docker says that it does."""
 
     name: str
     service: str
     image: str
+    status: str
 
 
 class Docker:
@@ -86,13 +87,22 @@ class Docker:
         return docker("compose", *words, **how)
 
     def containers(self, *services: str) -> list[Container]:
-        """Return the containers that run, those that were made first at the beginning."""
-        found = self.compose("ps", "--quiet", "--status", "running", *services).split()
+        """Return the containers of services that run, oldest first."""
+        return [container for container in self.all(*services) if container.status == "running"]
+
+    def all(self, *services: str) -> list[Container]:
+        """Return the containers of services, oldest first, without those of `docker compose run`."""
+        found = self.compose("ps", "--all", "--quiet", *services).split()
         if not found:
             return []
-        label = '{{index .Config.Labels "com.docker.compose.service"}}'
-        lines = docker("inspect", "--format", f"{{{{.Created}}}} {{{{.Name}}}} {label} {{{{.Image}}}}", *found)
-        return [Container(*line.split()[1:]) for line in sorted(lines.replace(" /", " ").splitlines())]
+        labels = " ".join(f'{{{{index .Config.Labels "com.docker.compose.{name}"}}}}' for name in ("oneoff", "service"))
+        form = f"{{{{.Created}}}} {labels} {{{{.Name}}}} {{{{.Image}}}} {{{{.State.Status}}}}"
+        lines = sorted(line.split() for line in docker("inspect", "--format", form, *found).splitlines())
+        return [
+            Container(name.removeprefix("/"), service, image, status)
+            for _, oneoff, service, name, image, status in lines
+            if oneoff != "True"
+        ]
 
     def send(self, commands: str) -> str:
         """Its admin socket can be reached only from inside the container."""
@@ -128,15 +138,22 @@ class Docker:
 
     def try_out(self, service: str) -> None:
         """Start a container of a service that gets no requests, and see whether it becomes healthy."""
-        name = self.compose("run", "--detach", "--no-deps", service, timeout=STARTED).strip()
+        name = f"{self.project()}-{service}-try-out"
+        docker("rm", "--force", name)  # what an interruption has left
         try:
+            self.compose("run", "--detach", "--no-deps", "--name", name, service, timeout=STARTED)
             self.wait_until_healthy(name)
         finally:
             docker("rm", "--force", name)
 
+    def project(self) -> str:
+        """Return the name of the project."""
+        return str(json.loads(self.compose("config", "--format", "json"))["name"])
+
     def wait_until_healthy(self, name: str) -> None:
         """Wait until a container passes its health check; raises SubprocessError with its log if it does not."""
-        _, *check = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", name))
+        kind, *check = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck}}", name))["Test"]
+        check = ["sh", "-c", *check] if kind == "CMD-SHELL" else check
         end = time.monotonic() + PATIENCE
         while subprocess.run(["docker", "exec", name, *check], capture_output=True).returncode:
             state = docker("inspect", "--format", "{{.State.Status}} {{.RestartCount}}", name).strip()
@@ -147,6 +164,9 @@ class Docker:
 
     def replace(self, old: Container) -> None:
         """Put a new replica in the place of one; it gets requests before the old one goes."""
+        for container in self.all(old.service):
+            if container.status in ("created", "exited", "dead"):
+                docker("rm", container.name)  # what an interruption has left; Compose would start it again
         before = self.names(old.service)
         try:
             self.scale(old.service, len(before) + 1)
@@ -162,8 +182,7 @@ class Docker:
 
     def names(self, service: str) -> set[str]:
         """Return the names of all containers of a service, also of those that do not run."""
-        found = self.compose("ps", "--all", "--quiet", service).split()
-        return set(docker("inspect", "--format", "{{.Name}}", *found).replace("/", "").split())
+        return {container.name for container in self.all(service)}
 
     def scale(self, service: str, count: int) -> None:
         """Run as many replicas of a service, without touching those that are there."""
@@ -199,8 +218,19 @@ def in_docker() -> list[Docker]:
     try:
         docker("compose", "version")
     except subprocess.CalledProcessError:
+        if started_here():
+            raise
         return []
     return [Docker()] if Docker().containers("gateway") else []
+
+
+def started_here() -> bool:
+    """Return whether Docker runs a gateway of this folder, also where Compose is missing."""
+    labels = [f"label=com.docker.compose.{label}" for label in ("service=gateway", f"project.working_dir={ROOT}")]
+    try:
+        return bool(docker("ps", "--quiet", "--filter", labels[0], "--filter", labels[1]).strip())
+    except subprocess.CalledProcessError:
+        return False
 
 
 def running(all_of_them: bool = False) -> list[Place]:
