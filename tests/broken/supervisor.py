@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from weakref import WeakSet
 
 from tests.broken.service import CarefulService
 from tests.broken.table import BROKEN
@@ -29,7 +28,7 @@ def served(service: CarefulService) -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)  # so that an interrupt ends everything
     thread.start()
 
-    writers: WeakSet[asyncio.StreamWriter] = WeakSet()
+    writers: set[asyncio.StreamWriter] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.add(writer)  # at once: its task may be cancelled before it has begun
@@ -41,13 +40,14 @@ def served(service: CarefulService) -> Iterator[int]:
 
     async def stop() -> None:
         server.close()
-        await turns()  # until what was accepted is connected
-        for writer in writers:
-            writer.transport.abort()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):  # what was accepted may be connected only then
+            await turns()
+            for writer in writers:
+                writer.transport.abort()
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await turns()  # until the connections are closed
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result()
