@@ -58,9 +58,10 @@ def write(name: str, text: str, end: str = "\n") -> None:
 
 
 def nudge(name: str) -> None:
-    """Change a file, but not what it means: an empty line at its end comes or goes."""
-    longer = not Path(name).read_bytes().endswith(b"\n\n")
-    write(name, read(name), "\n\n" if longer else "\n")
+    """Change a file, but not what it means: it has an empty line less at its end, or eight of them."""
+    data = Path(name).read_bytes()
+    lines = len(data) - len(data.rstrip(b"\n"))
+    write(name, read(name), "\n" * (lines - 1 if lines > 1 else 9))
 
 
 def put(file: int, data: bytes, place: int) -> None:
@@ -248,5 +249,5 @@ def install_certificate() -> None:
     """Copy the certificate that CERT names to where the gateway reads it."""
     path = settings().get("CERT")
     if path:
-        checked("CERT", path, f"in {ENV.name}")
+        path = checked("CERT", path, f"in {ENV.name}")
     write(CERT, Path(path).read_text("utf-8", "surrogateescape").strip() if path else "")

@@ -174,11 +174,16 @@ REPAIR = (
 
 def arrive(place: Place, changed: str) -> None:
     """Wait until everybody sees the files as they are; exit with a message if somebody does not."""
+    if stale := wait_for_arrival(place):
+        sys.exit(f"{described(stale)}\n{changed} {REPAIR} Then run `make rotate` again.")
+
+
+def wait_for_arrival(place: Place) -> dict[str, list[str]]:
+    """Wait until everybody sees the files as they are; return what somebody does not see after some time."""
     end = time.monotonic() + ARRIVAL
-    while stale := place.unseen():
-        if time.monotonic() > end:
-            sys.exit(f"{described(stale)}\n{changed} {REPAIR} Then run `make rotate` again.")
+    while (stale := place.unseen()) and time.monotonic() < end:
         time.sleep(0.2)
+    return stale
 
 
 def switch(places: list[Place]) -> None:
@@ -305,6 +310,7 @@ def image(name: str) -> str:
 def replace_old(app: str, stale: Collection[str] = ()) -> None:
     """Replace the replicas of an app that are of an older image, or in a set, one after the other."""
     place = Docker()
+    place.remove_leftovers(app)
     new = image(f"{place.project()}-{app}:latest")
     outdated = [one for one in place.containers(app) if one.image != new or one.name in stale]
     if outdated:
@@ -340,7 +346,9 @@ def up() -> None:
     with built(*APPS) as run_from_it:
         if in_docker():
             accept_sent()
-            stale = Docker().unseen()
+            for name in (CURRENT, PREVIOUS, SENT, KEYS, CERT):
+                nudge(name)  # to see whether a change arrives
+            stale = wait_for_arrival(Docker())
             for app in APPS:
                 replace_old(app, stale)
                 run_from_it.add(app)
@@ -389,10 +397,10 @@ def serve(origins: list[str]) -> None:
 
 def port() -> int:
     """Return the gateway's port."""
-    name = "GATEWAY_PORT"
+    name, found = "GATEWAY_PORT", settings()
     if os.environ.get(name):
         return int(checked(name, os.environ[name], "in the environment"))
-    return int(settings().get(name, NEEDED[name]))
+    return int(found.get(name, NEEDED[name]))
 
 
 def url() -> str:
@@ -402,7 +410,9 @@ def url() -> str:
 
 def host() -> str:
     """Return the name by which this machine asks the gateway: one that its certificate has."""
-    named = names(Path(CERT)) if read(CERT) else []
+    named: list[str] = []
+    with suppress(OSError, ValueError):  # it has expired since it was installed
+        named = names(Path(CERT)) if read(CERT) else []
     return next((name.replace("*", "api") for name in named), "127.0.0.1")
 
 
@@ -489,7 +499,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.default_int_handler)  # nothing is left half done then either
+        if signal.getsignal(name) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(name, signal.default_int_handler)  # nothing is left half done then either
     try:
         main()
     except KeyboardInterrupt:

@@ -138,13 +138,23 @@ class Docker:
 
     def try_out(self, service: str) -> None:
         """Start a container of a service that gets no requests, and see whether it becomes healthy."""
-        name = f"{self.project()}-{service}-try-out"
-        docker("rm", "--force", name)  # what an interruption has left
+        name = self.try_out_name(service)
         try:
             self.compose("run", "--detach", "--no-deps", "--name", name, service, timeout=STARTED)
             self.wait_until_healthy(name)
         finally:
             docker("rm", "--force", name)
+
+    def try_out_name(self, service: str) -> str:
+        """Return the name of the container in which a service is tried out."""
+        return f"{self.project()}-{service}-try-out"
+
+    def remove_leftovers(self, service: str) -> None:
+        """Remove what an interruption has left of a service; Compose would start it again."""
+        docker("rm", "--force", self.try_out_name(service))
+        for container in self.all(service):
+            if container.status in ("created", "exited", "dead"):
+                docker("rm", container.name)
 
     def project(self) -> str:
         """Return the name of the project."""
@@ -164,9 +174,6 @@ class Docker:
 
     def replace(self, old: Container) -> None:
         """Put a new replica in the place of one; it gets requests before the old one goes."""
-        for container in self.all(old.service):
-            if container.status in ("created", "exited", "dead"):
-                docker("rm", container.name)  # what an interruption has left; Compose would start it again
         before = self.names(old.service)
         try:
             self.scale(old.service, len(before) + 1)
@@ -177,8 +184,13 @@ class Docker:
             for new in self.names(old.service) - before:
                 docker("rm", "--force", new)
             raise
-        docker("stop", old.name, timeout=STARTED)  # it has its stop_grace_period
-        docker("rm", old.name)
+        try:
+            docker("stop", old.name, timeout=STARTED)  # it has its stop_grace_period
+        except KeyboardInterrupt:
+            docker("stop", old.name, timeout=STARTED)  # the next command would find one replica too many
+            raise
+        finally:
+            docker("rm", "--force", old.name)
 
     def names(self, service: str) -> set[str]:
         """Return the names of all containers of a service, also of those that do not run."""

@@ -1,8 +1,11 @@
 """The stack of `make up` in a copy of the repository, used as a person would use it, on a real Docker engine."""
 
 import json
+import os
 import secrets
+import select
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ import requests
 from shared.apps import ROOT
 from tests.commands import ENVIRON
 from tests.contract.http1 import Address
-from tests.processes import free_port
+from tests.processes import end, free_port, spawn
 
 DEADLINE = 600.0  # seconds; for building images too
 LABEL = "label=com.docker.compose."
@@ -44,9 +47,26 @@ class Stack:
         assert bool(done.returncode) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
-    def make(self, *words: str, fails: bool = False) -> str:
+    def make(self, *words: str, fails: bool = False, **changes: str) -> str:
         """Run `make`, and return everything that it prints."""
-        return self.run("make", *words, fails=fails)
+        return self.run("make", *words, fails=fails, **changes)
+
+    def interrupt(self, event: str, container: str, *words: str) -> str:
+        """Run `make`, press Ctrl-C at the first event of a container, and return everything that `make` prints."""
+        filters = ["--filter", f"event={event}", "--filter", f"container={container}"]
+        events = spawn(["docker", "events", *filters], self.folder, self.environ, subprocess.PIPE, subprocess.DEVNULL)
+        command = spawn(["make", *words], self.folder, self.environ, subprocess.PIPE, subprocess.STDOUT)
+        try:
+            assert events.stdout
+            with events.stdout as found:
+                assert select.select([found], [], [], DEADLINE)[0], f"{container} has no event {event}"
+            os.killpg(command.pid, signal.SIGINT)
+            printed = command.communicate(timeout=DEADLINE)[0].decode()
+        finally:
+            end(events)
+            end(command)
+        assert command.returncode, f"{' '.join(words)} was not interrupted:\n{printed}"
+        return printed
 
     def compose(self, *words: str) -> str:
         """Run a command of Compose, and return everything that it prints."""
@@ -59,6 +79,15 @@ class Stack:
             "docker", "ps", "--all", "--quiet", "--filter", LABEL + f"project={self.project}", "--filter", label
         )
         return sorted(found.split())
+
+    def names(self) -> list[str]:
+        """Return the names of all containers, also of those that do not run."""
+        label = LABEL + f"project={self.project}"
+        return self.run("docker", "ps", "--all", "--format", "{{.Names}}", "--filter", label).split()
+
+    def image(self, app: str) -> str:
+        """Return the identifier of an app's newest image."""
+        return self.run("docker", "image", "inspect", "--format", "{{.Id}}", f"{self.project}-{app}").strip()
 
     def inspect(self, service: str = "") -> list[dict[str, Any]]:
         """Return what `docker inspect` prints about each container of one service, or of all."""
@@ -74,10 +103,10 @@ class Stack:
         lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
         return [line for line in lines if line["origin"] == app]
 
-    def python(self, network: str, code: str, *words: str, fails: bool = False) -> str:
+    def python(self, network: str, code: str, *words: str) -> str:
         """Run Python in a container of its own on a network, and return what it prints."""
         command = ["docker", "run", "--rm", "--network", network, "python:3.13-slim", "python3", "-c", code, *words]
-        return self.run(*command, fails=fails)
+        return self.run(*command)
 
     @contextmanager
     def beside(self, network: str, code: str, *words: str) -> Iterator[str]:

@@ -177,13 +177,13 @@ def test_what_is_written_is_read(before: bytes, text: str, tmp_path: Path, monke
     assert files.read("file") == text
     assert Path("file").read_bytes() == (f"{text}\n".encode() if text else b"")
     states = {Path("file").read_bytes()}
-    for _ in range(3):
+    for _ in range(20):
         last = Path("file").read_bytes()
         files.nudge("file")
         assert files.read("file") == text
         assert Path("file").read_bytes() != last
         states.add(Path("file").read_bytes())
-    assert len(states) == 2, "the file does not grow"
+    assert len(states) <= 9, "the file does not grow"
 
 
 @same_folder

@@ -252,3 +252,19 @@ def test_nobody_has_a_key(tmp_path: Path) -> None:
     assert "No consumer has a key. `make key NAME=acme`" in gateway.manage("keys")
     gateway.file("keys.map").write_text("# a remark\n")
     assert "No consumer has a key." in gateway.manage("keys")
+
+
+@fails_for(
+    nothing_said=instead(
+        "    if not running(all_of_them=True):", "    if running(all_of_them=True) is None:", "manage.py"
+    )
+)
+def test_nobody_hears_of_a_revocation(start: Start) -> None:
+    """A line on standard error says that no gateway runs from here; the key is gone when one starts."""
+    with start(config=OWN_GATEWAY) as (gateway, _):
+        gateway.stop()
+        assert gateway.manage("revoke", "acme").splitlines() == [
+            "Revoked the key of acme.",
+            "No gateway is running from here. One that runs elsewhere still accepts the key.",
+        ]
+        assert gateway.file("keys.map").read_bytes() == b""

@@ -1,14 +1,18 @@
 """Starting and stopping, and mistakes in the settings."""
 
+import fcntl
+import select
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.gateway.checks import Running
+from tests.contract.http1 import DEADLINE
+from tests.gateway.checks import Running, Start, fails_for
 from tests.gateway.origin import RecordingOrigin
-from tests.gateway.runner import Gateway, gateway_before, instead
+from tests.gateway.runner import MANAGE, Gateway, gateway_before, instead
 from tests.processes import STOP_DEADLINE
 
 pytestmark = pytest.mark.usefixtures("haproxy")
@@ -71,3 +75,22 @@ def test_it_ends(number: int, tmp_path: Path) -> None:
         gateway.process.wait(STOP_DEADLINE)
         _, alive = psutil.wait_procs(family, STOP_DEADLINE)
         assert alive == []
+
+
+@fails_for(nothing_said=instead("Waiting for another command of this folder to end.", "", "manage.py"))
+def test_one_command_at_a_time(start: Start) -> None:
+    """A second one says that it waits, and goes on when the first has ended."""
+    with start() as (gateway, _), gateway.file(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            [*MANAGE, "keys"], cwd=gateway.root, env=gateway.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as second:
+            try:
+                assert second.stderr
+                assert select.select([second.stderr], [], [], DEADLINE)[0]
+                assert second.stderr.readline() == b"Waiting for another command of this folder to end.\n"
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                keys, _ = second.communicate(timeout=STOP_DEADLINE)
+            finally:
+                second.kill()
+        assert keys.startswith(b"acme ")

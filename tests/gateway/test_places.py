@@ -3,11 +3,12 @@
 test_stack.py uses Docker itself.
 """
 
+import os
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import reduce
 from pathlib import Path
 
@@ -27,6 +28,7 @@ EVERYBODY = "project-gateway-1 gateway\nproject-falcon-1 falcon\nproject-fastapi
 DOCKER = r"""#!/bin/sh
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 cd "${0%/*}/.." || exit
+[ -z "${COMPOSE_PROJECT_NAME+set}" ] || echo "$*" >>docker/misled
 
 is_told() {  # whether a line of a file is this
     grep -qxF -e "$2" "docker/$1"
@@ -44,7 +46,13 @@ is_time() {  # for a container to see other files than those that are there
 }
 
 case "$1 $2" in
-    'compose version') ;;
+    'compose version')
+        if [ -s docker/compose ]; then
+            cat docker/compose >&2
+            exit 1
+        fi
+        ;;
+    'ps --quiet') case "$*" in *.service=gateway*.working_dir=*) cat docker/listed ;; esac ;;
     'compose ps')
         while read -r name service; do
             case " $* " in *" $service "*) [ -e docker/gone ] && is_told goes "$name" || echo "$name" ;; esac
@@ -52,7 +60,7 @@ case "$1 $2" in
         ;;
     'inspect --format')
         while read -r name service; do
-            case " $* " in *" $name "*) echo "2026-01-01 /$name $service sha256:image" ;; esac
+            case " $* " in *" $name "*) echo "2026-01-01 False $service /$name sha256:image running" ;; esac
         done <docker/containers
         ;;
     'compose exec')
@@ -102,6 +110,8 @@ def pretend(gateway: Gateway, **told: str) -> None:
     nothing = dict.fromkeys(("stale", "missing", "goes", "broken", "log", "answer", "commands"), "")
     for name, text in {"containers": EVERYBODY, "when": "always", **nothing, **told}.items():
         (folder / name).write_text(f"{text}\n")
+    for name in ("compose", "listed"):  # the error of Compose, and the gateways that run where it is missing
+        (folder / name).write_text(told.get(name, ""))
     program = gateway.root / "bin" / "docker"
     program.write_text(DOCKER)
     program.chmod(0o755)
@@ -269,7 +279,7 @@ def test_somebody_has_written_another_secret(start: Start) -> None:
 LAST = "WARNING SHARED_SECRET_PREVIOUS has changed; what it was before was last used {} seconds ago."
 USED = "WARNING SHARED_SECRET_PREVIOUS was used: somebody still sends the previous secret."
 LOGS = {  # of origins, and how the rotation ends
-    f"falcon-1  | {LAST.format('6.6')}\nfalcon-2  | {USED}": "The old secret was not used any more.",
+    f"falcon-1  | {LAST.format('6.6')}\nfalcon-2  | {USED}": "No origin says that the old secret was used any more.",
     f"falcon-1  | {LAST.format('0.4')}\nfastapi-2  | {LAST.format('6.4')}\nfalcon-1  | {LAST.format('0.1')}": (
         "The old secret was used to the end at falcon-1, fastapi-2: besides this gateway somebody else sends it"
     ),
@@ -304,10 +314,11 @@ def test_a_gateway_that_does_not_respond(words: list[str], tmp_path: Path) -> No
 
 
 @contextmanager
-def command(gateway: Gateway, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run a command of manage.py in the background."""
+def command(gateway: Gateway, *words: str, ignored: int = 0) -> Iterator["subprocess.Popen[str]"]:
+    """Run a command of manage.py in the background, with a signal ignored as `nohup` does."""
+    shell = ["/bin/sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh"] if ignored else []
     with subprocess.Popen(
-        [*MANAGE, *words],
+        [*shell, *MANAGE, *words],
         cwd=gateway.root,
         env=gateway.environ,
         stdout=subprocess.PIPE,
@@ -318,7 +329,32 @@ def command(gateway: Gateway, *words: str) -> Iterator["subprocess.Popen[str]"]:
         try:
             yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def interrupted(gateway: Gateway, number: int, *words: str, answers: bool = False) -> tuple[int, str]:
+    """Send a signal to a command while Docker does not answer; return its status and what it prints.
+
+    If Docker answers then, the signal is one that the command was started to ignore.
+    """
+    pretend(gateway)
+    program = gateway.root / "bin" / "docker"
+    text = program.read_text()
+    hangs = "    'compose exec')\n        touch docker/hangs\n        while [ -e docker/hangs ]; do sleep 0.05; done\n"
+    program.write_text(text.replace("    'compose exec')\n", hangs))
+    try:
+        with command(gateway, *words, ignored=number if answers else 0) as process:
+            assert wait_until((gateway.root / "docker" / "hangs").exists, STOP_DEADLINE)
+            process.send_signal(number)
+            if answers:
+                program.write_text(text)
+                (gateway.root / "docker" / "hangs").unlink()
+            output, _ = process.communicate(timeout=STOP_DEADLINE)
+    finally:
+        program.write_text(text)
+        (gateway.root / "docker" / "hangs").unlink(missing_ok=True)
+    return process.returncode, output
 
 
 @pytest.mark.parametrize("words", [["add", "more"], ["revoke", "acme"], ["rotate"]], ids=lambda words: words[0])
@@ -327,22 +363,62 @@ def test_ctrl_c(words: list[str], tmp_path: Path) -> None:
     gateway = Gateway(tmp_path, {}, quickly())
     gateway.key()
     before = {path.name: path.read_text().strip() for path in gateway.file("").iterdir()}
-    pretend(gateway)
-    program = gateway.root / "bin" / "docker"
-    text = program.read_text()
-    hangs = """    'compose exec')
-        touch docker/hangs
-        sleep 60
-"""
-    program.write_text(text.replace("    'compose exec')\n", hangs))
-    with command(gateway, *words) as process:
-        assert wait_until((gateway.root / "docker" / "hangs").exists, STOP_DEADLINE)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=STOP_DEADLINE)
-    assert process.returncode != 0
+    status, output = interrupted(gateway, signal.SIGINT, *words)
+    assert status == 1
     assert output.splitlines()[-1] == "Interrupted. Run the command again."
     assert "Traceback" not in output
     assert "ogk_" not in output
     assert {path.name: path.read_text().strip() for path in gateway.file("").iterdir()} == before
-    program.write_text(text)
     gateway.manage(*words)
+
+
+@fails_for(
+    left_alone=instead("for name in (signal.SIGTERM, signal.SIGHUP):", "for name in ():", "manage.py"),
+    one_of_them=instead("(signal.SIGTERM, signal.SIGHUP)", "(signal.SIGTERM,)", "manage.py"),
+    never_ignored=instead("        if signal.getsignal(name) is not signal.SIG_IGN:", "        if True:", "manage.py"),
+)
+def test_other_signals(start: Start) -> None:
+    """SIGTERM and SIGHUP are like Ctrl-C: what was half done is taken back; under `nohup`, a command goes on."""
+    with start(edit=quickly()) as (gateway, _):
+        before = gateway.file("keys.map").read_text()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            assert interrupted(gateway, number, "add", "more") == (1, "\nInterrupted. Run the command again.\n")
+            assert gateway.file("keys.map").read_text() == before
+        status, output = interrupted(gateway, signal.SIGHUP, "add", "more", answers=True)
+        assert (status, "ogk_" in output) == (0, True)
+
+
+NO_COMPOSE = "docker: 'compose' is not a docker command."
+
+
+@fails_for(
+    nobody_asked=instead("        if started_here():\n            raise\n", "", "places.py"),
+    always=instead("        if started_here():\n", "        if True:\n", "places.py"),
+)
+def test_docker_without_compose(start: Start) -> None:
+    """A key is not revoked if the gateway that Docker runs cannot be told; if it runs none, that is no problem."""
+    with start(edit=quickly()) as (gateway, _):
+        before = gateway.file("keys.map").read_text()
+        pretend(gateway, compose=NO_COMPOSE, listed="0123456789ab")
+        message = gateway.manage("revoke", "acme", fails=True)
+        assert f"{NO_COMPOSE}\nNothing was changed.\n" in message
+        assert gateway.file("keys.map").read_text() == before
+        assert gateway.get("/falcon/x").status == 200
+        pretend(gateway, compose=NO_COMPOSE)
+        gateway.manage("revoke", "acme")
+        assert gateway.get("/falcon/x").status == 401
+
+
+@fails_for(
+    misled=instead('            os.environ.pop("COMPOSE_PROJECT_NAME", None)\n', "            pass\n", "manage.py"),
+)
+def test_the_project_of_another_folder(start: Start) -> None:
+    """A name of a project in the environment does not lead a command away from the gateway of this folder."""
+    with start(edit=quickly()) as (gateway, _):
+        pretend(gateway)
+        gateway.environ["COMPOSE_PROJECT_NAME"] = "another"
+        for words in (["add", "more"], ["revoke", "more"], ["rotate"]):
+            (gateway.root / "docker" / "commands").unlink()
+            gateway.manage(*words)
+            assert (gateway.root / "docker" / "commands").exists()
+            assert not (gateway.root / "docker" / "misled").exists()

@@ -80,8 +80,8 @@ def test_what_others_say(start: Start) -> None:
 
 
 @fails_for(
-    none=without("deny_status 429 if holds_too_much"),
-    not_counted=without("track-sc1 src table addresses if trusted"),
+    none=without("deny_status 429 if trusted holds_too_much"),
+    not_counted=without("track-sc1 src,ipmask(32,64) table addresses if trusted"),
     the_proxy=instead(" unless names_clients", ""),
     no_word_when=instead(" hdr Retry-After 10", ""),
 )
@@ -100,6 +100,21 @@ def test_each_client_of_a_trusted_proxy_has_its_own_bound(start: Start) -> None:
             got = gateway.send(get(field), 5)
             assert got
             assert got.status == 200
+
+
+@fails_for(each_address=instead(",ipmask(32,64)", ""))
+def test_the_addresses_of_one_network(start: Start) -> None:
+    """Those of one /64 of IPv6, which one client may all have, count as one."""
+    with start(config={**TRUSTED, "PER_ADDRESS": "5"}) as (gateway, origin), ExitStack() as stack:
+        named = [b"X-Forwarded-For: 2001:db8:0:1::%x" % number for number in range(1, 21)]
+        with origin.answering(None):
+            assert all(holds(gateway, stack, get(field)) for field in named[:5])
+            assert wait_until(lambda: len(origin.received) == 5, 5)
+        for field in named[5:]:
+            assert_problem(gateway.send(get(field), 5), 429)
+        got = gateway.send(get(b"X-Forwarded-For: 2001:db8:0:2::1"), 5)
+        assert got
+        assert got.status == 200
 
 
 @fails_for(first=instead("set-src req.hdr_ip(x-forwarded-for,-1) if trusted", "set-src str(192.0.2.1) if trusted"))
@@ -160,3 +175,12 @@ def test_the_proxy_protocol_of_others(start: Start) -> None:
             got = gateway.send(get(), 5, OTHER, before)
             assert got is None or got.status == 400
             assert origin.received == []
+
+
+@linux
+@fails_for(both=instead(' !{ src "${PROXY_PROTOCOL[*]}" }', ""))
+def test_a_proxy_that_is_trusted_twice(start: Start) -> None:
+    """The header of its connection names the client, whose own fields do not count."""
+    forged = (b"X-Forwarded-For: 192.0.2.66", b"X-Forwarded-Proto: https")
+    with start(config={"TRUSTED": PROXY, "PROXY_PROTOCOL": PROXY}) as (gateway, origin):
+        assert seen(gateway, origin, *forged, source=PROXY, before=V1) == ["192.0.2.1", "192.0.2.1", "http"]

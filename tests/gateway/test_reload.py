@@ -77,6 +77,18 @@ def test_a_broken_configuration(start: Start) -> None:
         assert gateway.get("/falcon/x", key=key).status == 200
 
 
+@fails_for(not_looked_for=instead("    keys()\n    places = gateways()\n", "    places = gateways()\n", "manage.py"))
+def test_a_wrong_line_of_the_keys(start: Start) -> None:
+    """The command names it, and the gateway reads nothing."""
+    with start(edit=SOON) as (gateway, _):
+        keys, count = gateway.file("keys.map"), gateway.log().count("Loading success")
+        keys.write_text(f"# a remark\n{keys.read_text().upper()}")
+        message = gateway.manage("reload", fails=True)
+        assert "Nothing was changed, because line 2 of .secrets/keys.map is wrong" in message
+        assert gateway.get("/falcon/x").status == 200
+        assert gateway.log().count("Loading success") == count
+
+
 def test_a_reload_needs_a_gateway(tmp_path: Path) -> None:
     """A line says how to start one."""
     message = Gateway(tmp_path, {}).manage("reload", fails=True)

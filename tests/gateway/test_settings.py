@@ -40,7 +40,7 @@ for name, value, command in json.load(sys.stdin):
     before = files.ENV.read_text()
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            files.keep_settings() if command == "told" else files.settings()
+            files.keep_settings() if command == "told" else files.install_certificate()
         messages.append("it is accepted")
     except SystemExit as error:
         messages.append(str(error) if files.ENV.read_text() == before else "it is stored")
@@ -51,6 +51,7 @@ NUMBERS = ["abc", "-1", "1.5", " 5", "5 # more", "0x10", "٣", "1000000001", "9"
 ADDRESSES = ["10.0.0.1/8", "300.0.0.1", "example.com", "10.0.0.0/8;::1", "fe80::1%eth0", "10.0.0.0/33", ",", "'"]
 PAGES = ["*", "null", "app.example", "https://", "https://app.example/", "https://a b", 'https://a"b', "HTTPS://A"]
 INVALID = {  # what each has to be, and what it cannot be
+    "COMPOSE_PROJECT_NAME": ("a name of lower-case letters", ["A", "-a", "_a", "a b", "a/b", "a.b"]),
     "GATEWAY_PORT": ("a number from 1 to 65535", [*NUMBERS, "0", "65536"]),
     "RATE": ("a number from 1 to 1000000000", [*NUMBERS, "0"]),
     "BODY_MAX": ("a number from 0 to 1000000000", NUMBERS),
@@ -75,6 +76,10 @@ LARGEST = {
     "PROXY_PROTOCOL": " 2001:db8::/32\t192.0.2.1 ",
     "CORS": "http://a.example:65535",
 }
+
+
+OTHER_LINES = "if not (found := LINE.match(one)) or found[1] != name"
+SAME = "        if stored().get(name) == (value or None):"
 
 
 def run(gateway: Gateway, code: str, value: Any) -> subprocess.CompletedProcess[str]:
@@ -109,9 +114,9 @@ def pretend(gateway: Gateway, script: str) -> None:
 
 
 @fails_for(
-    not_kept=instead("        if value == stored()", '        if name == "RATE" or value == stored()', "files.py"),
+    not_kept=instead("        if stored().get(", '        if name == "RATE" or stored().get(', "files.py"),
     not_used=instead("{**os.environ, **told,", "{**os.environ,", "manage.py"),
-    not_removed=instead('if not one.startswith(f"{name}=")', "", "files.py"),
+    not_removed=instead(OTHER_LINES, "", "files.py"),
     empty_is_nothing=instead(
         "for name in SETTINGS if name in os.environ}", "for name in SETTINGS if os.environ.get(name)}", "files.py"
     ),
@@ -141,13 +146,11 @@ def test_a_setting_stays(start: Start) -> None:
     line_ends=instead(
         'ENV.read_bytes().decode("utf-8", "surrogateescape")', "ENV.read_text(errors='replace')", "files.py"
     ),
-    other_lines=instead(
-        'if not one.startswith(f"{name}=")', 'if "=" in one and not one.startswith(f"{name}=")', "files.py"
-    ),
+    other_lines=instead(OTHER_LINES, "if (found := LINE.match(one)) and found[1] != name", "files.py"),
     any_mode=instead("new.chmod(", "str(", "files.py"),
     no_link=instead("place = ENV.resolve()", "place = ENV", "files.py"),
     last_line=instead('"" if not lines or lines[-1].endswith("\\n") else "\\n"', '""', "files.py"),
-    same_again=instead('        if value == stored().get(name, ""):\n            continue\n', "", "files.py"),
+    same_again=instead(SAME, "        if not value and name not in stored():", "files.py"),
 )
 def test_what_else_is_in_the_file_stays(start: Start) -> None:
     """Comments, quotes, line ends, bytes that are no text, the mode, and a link; the same again changes nothing."""
@@ -169,9 +172,54 @@ def test_what_else_is_in_the_file_stays(start: Start) -> None:
 
 
 @fails_for(
+    empty_ones=instead('{name: "" for name in stored() if name in SETTINGS} | settings()', "settings()", "files.py"),
+    export=instead(r"(?:export[ \t]+)?", "", "files.py"),
+    spaces=instead(r"([A-Z_]+)[ \t]*=", "([A-Z_]+)=", "files.py"),
+)
+def test_lines_that_people_write(start: Start) -> None:
+    """Those with `export` or spaces are read and replaced; an empty value, which would be no bound, is removed."""
+    with start(config=OWN_GATEWAY) as (gateway, _):
+        env = gateway.root / ".env"
+        env.write_text("export RATE=5\nPER_ORIGIN=\n TIMEOUT = 9s\nexport PER_ADDRESS=''\nOTHER=\n")
+        assert tell(gateway) == ""
+        assert env.read_text() == "export RATE=5\n TIMEOUT = 9s\nOTHER=\n"
+        assert tell(gateway, RATE="6", TIMEOUT="8s") == ""
+        assert env.read_text() == "OTHER=\nRATE=6\nTIMEOUT=8s\n"
+
+
+@fails_for(
+    ignored=instead("    if unknown and function is not setup:", "    if False:", "manage.py"),
+    setup_too=instead("    if unknown and function is not setup:", "    if unknown:", "manage.py"),
+    unnamed=instead("{', '.join(sorted(unknown))}", "something", "manage.py"),
+    any_command=instead("has.get(function, set()) - {", "{*SETTINGS, 'METRICS'} - {", "manage.py"),
+)
+def test_variables_that_a_command_does_not_have(start: Start) -> None:
+    """One line names them and those that it has, and nothing is changed: they may be misspelt."""
+    with start(config=OWN_GATEWAY) as (gateway, _):
+        files = [gateway.root / ".env", gateway.file("keys.map")]
+        before = [file.read_bytes() for file in files]
+        for words, typed, line in (
+            (["up"], "CERTS PYTHON", "`make up` does not have: CERTS. It has BODY_MAX, CERT, "),
+            (["serve", "falcon=1"], "RATES METRICS RATE", "`make gateway` does not have: RATES. It has BODY_MAX, "),
+            (["add", "more"], "RATE NAME", "`make key` does not have: RATE. It has NAME."),
+            (["revoke", "acme"], "NAMES APP", "`make revoke` does not have: APP, NAMES. It has NAME."),
+            (["rotate"], "NAME", "`make rotate` does not have: NAME. It has no variables."),
+        ):
+            gateway.environ["TYPED"] = typed
+            message = gateway.manage(*words, fails=True)
+            assert message.startswith(line), message
+            assert message.count("\n") == 1
+        assert [file.read_bytes() for file in files] == before
+        gateway.environ["TYPED"] = "PORT"  # of `make run`, which sets up what is missing
+        gateway.manage("setup")
+        gateway.environ["TYPED"] = "NAME UV"
+        gateway.manage("revoke", "acme")
+
+
+@fails_for(
     no_quotes=instead("""else f"'{value}'\"""", "else value", "files.py"),
     as_told=instead('return " ".join(str(one', 'return ",".join(str(one', "files.py"),
-    by_hand=instead("    store(settings())", "    settings()", "files.py"),
+    by_hand=instead("    store(written)", "    str(written)", "files.py"),
 )
 def test_a_shell_and_compose_can_read_the_file(start: Start) -> None:
     """Addresses have spaces between, as the gateway takes them, however they were told; a path may have anything."""

@@ -27,8 +27,19 @@ from tests.gateway.stack import Stack
 
 pytestmark = pytest.mark.stack
 SETTINGS = {"RATE": "1000000", "PER_ADDRESS": "1000", "TIMEOUT": "90s"}  # of the gateway
-HUNG, WAITING = 1100, 120  # clients: more than the gateway has connections, and some more than the origin takes at once
-CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 8000), 3)"
+HUNG, TAKEN, WAITING = 1100, 100, 120  # clients: more than the gateway has connections; and than the origin takes
+CONNECT = """
+import concurrent.futures, socket, sys
+def is_reached(host):
+    try:
+        socket.create_connection((host, 8000), 3).close()
+    except OSError:
+        return False
+    return True
+with concurrent.futures.ThreadPoolExecutor(len(sys.argv)) as pool:
+    found = list(pool.map(is_reached, sys.argv[1:]))
+print(*[host for host, reached in zip(sys.argv[1:], found) if reached])
+"""
 SERVE = "import socket; s = socket.create_server(('', 8000))\nwhile True: s.accept()"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=30).read().decode())"
 KEEP_SENDING = """
@@ -40,6 +51,7 @@ while True:
         pass
     time.sleep(0.2)
 """
+GRANTED = 'resp.media = {"message": "Access granted"}'  # in the app of Falcon
 BEGIN, END = 'if __name__ == "__main__":', "data: the end\n\n"
 ROUTES = f"""
 import asyncio
@@ -101,17 +113,16 @@ def test_no_origin_is_reached_past_the_gateway(stack: Stack) -> None:
 
     origins = stack.origins
     assert stack.run("docker", "network", "inspect", "--format", "{{.Internal}}", origins).strip() == "true"
-    with stack.beside("bridge", SERVE) as outsider, ThreadPoolExecutor(4) as pool:
+    networks = {app: containers[app]["NetworkSettings"]["Networks"] for app in APPS}
+    assert all(set(found) == {origins} for found in networks.values())
+    addresses = {found[origins]["IPAddress"] for found in networks.values()}
+    with stack.beside("bridge", SERVE) as outsider, ThreadPoolExecutor(2) as pool:
         (outside,) = json.loads(stack.run("docker", "inspect", outsider))
         elsewhere = outside["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
-        tries = [("bridge", elsewhere, False), (origins, elsewhere, True)]  # it can be reached, but not from there
-        for app in APPS:
-            networks = containers[app]["NetworkSettings"]["Networks"]
-            assert set(networks) == {origins}
-            address = networks[origins]["IPAddress"]
-            tries += [(origins, address, False), ("bridge", address, True), ("bridge", app, True)]
-        for done in [pool.submit(stack.python, net, CONNECT, host, fails=fails) for net, host, fails in tries]:
-            done.result()
+        hosts = (elsewhere, *addresses, *APPS)
+        inside, beside = pool.map(lambda network: stack.python(network, CONNECT, *hosts), (origins, "bridge"))
+    assert set(inside.split()) == {*addresses, *APPS}
+    assert set(beside.split()) == {elsewhere}
 
 
 def by_service(stack: Stack) -> dict[str, dict[str, Any]]:
@@ -187,15 +198,14 @@ def test_an_upgrade_loses_nothing(stack: Stack, grown: BusyClients) -> None:
     assert grown.sent > 20
     replicas = stack.inspect("fastapi")
     assert len(replicas) == 3
-    newest = stack.run("docker", "image", "inspect", "--format", "{{.Id}}", f"{stack.project}-fastapi").strip()
-    assert {replica["Image"] for replica in replicas} == {newest}
+    assert {replica["Image"] for replica in replicas} == {stack.image("fastapi")}
     assert [stack.get("/fastapi/fields").status_code for _ in range(12)] == [200] * 12
 
 
 @pytest.mark.usefixtures("grown")
 def test_a_restart_ends_no_answer(stack: Stack) -> None:
-    """An answer of 15 seconds that is under way when its origin restarts arrives whole."""
-    with stack.get("/fastapi/after/15", stream=True) as answer:
+    """An answer of 12 seconds that is under way when its origin restarts arrives whole."""
+    with stack.get("/fastapi/after/12", stream=True) as answer:
         lines = answer.iter_lines(decode_unicode=True)
         assert next(lines) == "data: begun"
         stack.compose("restart", "fastapi")
@@ -211,33 +221,47 @@ def quiet_stream(stack: Stack, grown: BusyClients) -> Iterator[requests.Response
 
 
 @pytest.mark.usefixtures("quiet_stream")  # it begins here
-def test_an_upgrade_of_one_replica_loses_nothing(stack: Stack) -> None:
-    """The new one gets requests before the old one goes."""
-    before = stack.ids("falcon")
-    granted = 'resp.media = {"message": "Access granted"}'
-    stack.edit("falcon", granted, f'{granted}\n        resp.set_header("X-New", "yes")')
+@pytest.mark.parametrize("event", ["create", "kill"])
+def test_an_interrupted_upgrade(stack: Stack, event: str) -> None:
+    """An upgrade of one replica, interrupted while the new image is tried out or the old replica stops, loses nothing.
+
+    The next upgrade ends it: the new replica gets requests before the old one goes.
+    """
+    (before,) = stack.ids("falcon")
+    count = len(stack.names())
+    of = {"create": f"{stack.project}-falcon-try-out", "kill": before}[event]
+    stack.edit("falcon", GRANTED, f'{GRANTED}\n        resp.set_header("X-{event}", "yes")')
     with busy(f"{stack.url}/falcon/protected", stack.key) as load:
+        message = stack.interrupt(event, of, "upgrade", "APP=falcon")
         stack.make("upgrade", "APP=falcon")
+    assert "Interrupted. Run the command again." in message
     assert load.lost == []
-    assert len(stack.ids("falcon")) == 1
-    assert stack.ids("falcon") != before
-    assert stack.get("/falcon/protected").headers["X-New"] == "yes"
+    assert [replica["Image"] for replica in stack.inspect("falcon")] == [stack.image("falcon")]
+    assert stack.ids("falcon") != [before]
+    assert len(stack.names()) == count, stack.names()
+    assert stack.get("/falcon/protected").headers[f"X-{event}"] == "yes"
 
 
-def test_an_image_that_does_not_start_changes_nothing(stack: Stack) -> None:
-    """The message has its log, what ran goes on, and Compose does not start it later."""
+def test_images_that_do_not_start_change_nothing(stack: Stack) -> None:
+    """The message has the log of one, what ran goes on, and Compose starts none of them later."""
     before = stack.ids()
-    stack.edit("falcon", "import logging\n", "import logging (\n")
+    broken = ("falcon", "pyramid")
+    for app in broken:
+        stack.edit(app, "import logging\n", "import logging (\n")
     try:
         with busy(f"{stack.url}/falcon/protected", stack.key) as load:
-            message = stack.make("upgrade", "APP=falcon", fails=True)
+            messages = [stack.make(*words, fails=True) for words in (["upgrade", "APP=falcon"], ["up"])]
             stack.compose("up", "--detach")
     finally:
-        stack.edit("falcon", "import logging (\n", "import logging\n")
-    assert "SyntaxError" in message
+        for app in broken:
+            stack.edit(app, "import logging (\n", "import logging\n")
+    for message in messages:
+        assert "The new image of falcon does not work, so that the old one stays." in message
+        assert "SyntaxError" in message
     assert load.lost == []
     assert stack.ids() == before
-    assert stack.status("falcon") == 200
+    for app in APPS:
+        assert stack.status(app) == 200
 
 
 def test_an_upgrade_needs_an_app(stack: Stack) -> None:
@@ -278,12 +302,12 @@ def test_an_origin_that_hangs_delays_no_other(stack: Stack) -> None:
                     hung.append(connections.enter_context(stack.address.connect()))
                     hung[-1].sendall(sent)
                 others += [stack.status(app) for app in APPS if app != "cherrypy"]
-            over = [arrived(client) for client in hung[:WAITING]]
+            over = [arrived(client) for client in hung[:TAKEN]]
         finally:
             stack.compose("unpause", "cherrypy")
         statuses = {status(client) for client in hung}
     assert others == [200] * 8
-    assert not any(over)  # the others did not have to wait for these
+    assert not any(over)  # the others did not have to wait for these, which have longer than those in the queue
     assert statuses == {200, 503}
 
 
@@ -327,10 +351,10 @@ def test_replicas_come_and_go_under_load(stack: Stack) -> None:
 
 
 def test_keys_come_and_go(stack: Stack) -> None:
-    """A change is live when the command returns."""
+    """A change is live when the command returns, also where the environment names another project."""
     key = make_key(stack, "acme")
     assert stack.status("falcon", key) == 200
-    stack.make("revoke", "NAME=acme")
+    stack.make("revoke", "NAME=acme", COMPOSE_PROJECT_NAME="another")
     assert stack.status("falcon", key) == 401
     assert stack.status("falcon") == 200
 
@@ -348,7 +372,7 @@ def test_rotation_loses_nothing(stack: Stack) -> None:
     with busy(f"{stack.url}/pyramid/protected", stack.key) as load:
         last_line = stack.make("rotate").splitlines()[-1]
     assert load.lost == []
-    assert last_line == "The old secret was not used any more."
+    assert last_line == "No origin says that the old secret was used any more."
     assert stack.compose("exec", "--no-TTY", "litestar", "cat", "/run/secrets/shared_secret") != before
     for app in APPS:
         assert stack.status(app) == 200
@@ -422,6 +446,27 @@ def test_a_secret_in_another_file(stack: Stack) -> None:
     assert secrets[2] == stack.file("sent.map").read_text().strip()
 
 
+def test_keys_in_another_file(stack: Stack) -> None:
+    """The gateway still learns of a change, but not from the file: it reads that again only when `make up` has run.
+
+    Then it sees the file of what it sends too.
+    """
+    key, before = make_key(stack, "acme"), stack.ids("gateway")
+    for name in ("keys.map", "sent.map"):
+        stack.replace_file(name)
+    unseen = "does not see what is in .secrets/keys.map"
+    assert unseen in stack.make("revoke", "NAME=acme")
+    assert unseen in stack.make("key", "NAME=other")
+    assert stack.status("falcon", key) == 401
+    assert unseen in stack.make("reload", fails=True)
+    assert stack.status("falcon", key) == 401
+    stack.make("up")
+    assert stack.ids("gateway") != before
+    assert (stack.status("falcon", key), stack.status("falcon")) == (401, 200)
+    stack.make("reload")
+    assert (stack.status("falcon", key), stack.status("falcon")) == (401, 200)
+
+
 def test_a_rotation_finds_who_else_sends_the_secret(stack: Stack) -> None:
     """It works with replaced files too; its last line names the origin that somebody asked with the old secret."""
     old = stack.file("shared_secret").read_text().strip()
@@ -432,22 +477,6 @@ def test_a_rotation_finds_who_else_sends_the_secret(stack: Stack) -> None:
         last_line = stack.make("rotate").splitlines()[-1]
     assert load.lost == []
     assert re.match(r"The old secret was used to the end at cherrypy-\d+: ", last_line), last_line
-
-
-def test_keys_in_another_file(stack: Stack) -> None:
-    """The gateway still learns of a change, but not from the file: it reads that again only when `make up` has run."""
-    key = make_key(stack, "acme")
-    stack.replace_file("keys.map")
-    unseen = "does not see what is in .secrets/keys.map"
-    assert unseen in stack.make("revoke", "NAME=acme")
-    assert unseen in stack.make("key", "NAME=other")
-    assert stack.status("falcon", key) == 401
-    assert unseen in stack.make("reload", fails=True)
-    assert stack.status("falcon", key) == 401
-    stack.make("up")
-    assert (stack.status("falcon", key), stack.status("falcon")) == (401, 200)
-    stack.make("reload")
-    assert (stack.status("falcon", key), stack.status("falcon")) == (401, 200)
 
 
 def test_reloads_under_load_lose_nothing(stack: Stack) -> None:

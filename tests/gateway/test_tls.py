@@ -24,7 +24,7 @@ from tests.gateway.checks import Start, assert_problem, fails_for
 from tests.gateway.forging import ATTEMPTS, forged
 from tests.gateway.load import busy
 from tests.gateway.origin import parse
-from tests.gateway.runner import AUTHORITY, Gateway, certificate, get, instead, post, without
+from tests.gateway.runner import AUTHORITY, HAPROXY, Gateway, certificate, get, instead, post, without
 
 NAMES = ("api.test", "127.0.0.1")
 HANDSHAKE, ALERT = 22, 21  # RFC 5246 section 6.2.1
@@ -93,7 +93,7 @@ def test_old_versions(start: Start) -> None:
 
 
 @fails_for(
-    not_installed=instead("    install_certificate()\n    for place", "    for place", "manage.py"),
+    not_installed=instead('    if settings().get("CERT"):\n        install_certificate()\n', "", "manage.py"),
     not_read=instead("        place.reload()\n", "        return\n", "manage.py"),
 )
 def test_a_new_certificate(start: Start) -> None:
@@ -145,6 +145,44 @@ def assert_works(gateway: Gateway, name: str) -> None:
     words = shlex.split(line.replace("KEY", gateway.key()))
     got = subprocess.run(words, cwd=gateway.root, capture_output=True, text=True)
     assert got.stdout.startswith("HTTP/1.1 200 "), got.stderr
+
+
+@fails_for(
+    always_checked=instead('value if name == "CERT" else checked(', "checked(", "files.py"),
+    another_folder=instead('path = checked("CERT"', 'checked("CERT"', "files.py"),
+    expired=instead("    with suppress(OSError, ValueError):", "    if True:", "manage.py"),
+    as_told=instead("'https' if read(CERT)", "'https' if settings().get('CERT')", "manage.py"),
+)
+def test_the_certificate_that_is_installed(start: Start) -> None:
+    """It alone is needed for keys and the printed line; a reload needs the file that is told, where .env says it is."""
+    with start(cert=certificate(*NAMES)) as (gateway, _):
+        env, text = gateway.root / ".env", gateway.cert.read_bytes()
+        gateway.cert.unlink()
+        assert f"curl -i https://api.test:{gateway.address.port}/" in gateway.manage("add", "other")
+        assert "in .env. It has to be a PEM file" in gateway.manage("reload", fails=True)
+        gateway.cert.write_bytes(text)
+        lines = [line for line in env.read_text().splitlines(True) if not line.startswith("CERT=")]
+        env.write_text("".join([*lines, f"CERT={gateway.cert.name}\n"]))
+        gateway.manage("reload")
+        env.write_text("".join(lines))
+        assert f"curl -i https://api.test:{gateway.address.port}/" in gateway.manage("curl")
+        gateway.file("cert.pem").write_bytes(certificate(*NAMES, not_after=datetime.now(UTC) - timedelta(days=1)))
+        assert f"curl -i https://127.0.0.1:{gateway.address.port}/" in gateway.manage("add", "late")
+
+
+@fails_for(no_end=without("timeout client-hs"))
+def test_a_client_that_says_nothing(start: Start) -> None:
+    """It is closed long before a client that may be silent."""
+    version = subprocess.run([HAPROXY or "", "-v"], capture_output=True, text=True).stdout
+    found = re.search(r"version (\d+)\.", version)
+    if not found or int(found[1]) < 3:
+        pytest.skip("HAProxy before 3.0 has no time of its own for the handshake.")
+    sooner = instead("timeout client-hs 10s", "timeout client-hs 1s")
+    with start(sooner, {"TIMEOUT": "60s"}, certificate(*NAMES)) as (gateway, _), gateway.connect_plainly(10) as silent:
+        got = None
+        with suppress(TimeoutError):
+            got = silent.recv(1)
+        assert got == b""
 
 
 def unusable() -> dict[str, bytes]:
