@@ -172,10 +172,8 @@ def test_commands_without_make() -> None:
     for target, other in targets:
         command = [*target.split(), "--dry-run", "PYTHON=python3"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert (
-            other.replace("...", "python3 -m shared.gateway.manage")
-            == done.stdout.replace("TYPED=", "").replace("'", "").strip()
-        ), target
+        commands = re.sub(r"TYPED='.*?' |'", "", done.stdout).splitlines()
+        assert other.replace("...", "python3 -m shared.gateway.manage") in commands, target
 
 
 @pytest.mark.parametrize("app", ["falcon"])
