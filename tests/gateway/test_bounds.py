@@ -22,7 +22,7 @@ from tests.processes import Service
 
 CROWD = 1_100
 PATIENT = instead("timeout queue 5s", "timeout queue 60s")
-PER_ORIGIN, PER_REPLICA, PER_ADDRESS = 200, 100, 400
+PER_ORIGIN, PER_REPLICA, PER_ADDRESS = 300, 100, 500
 
 
 @contextmanager
@@ -81,7 +81,19 @@ def test_an_origin_that_hangs(start: Start) -> None:
             assert_others_go_on(gateway, get(), "/fastapi/protected")
 
 
-@fails_for(fixed=instead('gt "$PER_ORIGIN"', "gt 200"))
+@fails_for(as_many=instead("presetenv PER_ORIGIN 300", "presetenv PER_ORIGIN 500"))
+def test_an_origin_that_hangs_for_one_address(start: Start) -> None:
+    """By default it does not take all connections that its clients' address may have."""
+    with RecordingOrigin() as other:
+        edit = both(PATIENT, instead('"${FASTAPI-fastapi:8000}"', f'"127.0.0.1:{other.port}"'))
+        with start(edit) as (gateway, origin), origin.answering(None), crowd(gateway, get(), PER_ADDRESS) as clients:
+            assert answered(clients, PER_ADDRESS - PER_ORIGIN, 5), "nothing was refused"
+            got = gateway.send(request("/fastapi/protected", KEY), 5)
+            assert got, "no answer to a client at the same address"
+            assert got.status == 200
+
+
+@fails_for(fixed=instead('gt "$PER_ORIGIN"', "gt 300"))
 def test_another_bound_of_an_origin(start: Start) -> None:
     """PER_ORIGIN requests are the most that an origin has at once; any origin may have as many."""
     several = get(), request("/fastapi/protected", KEY)
