@@ -92,7 +92,7 @@ test-oldest: .venv/tests/$(INSTALLED) $(OLDEST) # run the contract with the olde
 
 test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # test copies of the apps, set up as their READMEs say, the pages, the wheel and other languages
 	$(TESTS)/pytest --copies -m 'not stack and not bench' \
-		tests/apps/test_contract.py tests/apps/test_services.py tests/apps/test_starters.py tests/pages \
+		tests/apps/test_contract.py tests/apps/test_services.py tests/apps/test_starters.py tests/kubernetes tests/pages \
 		tests/broken/test_check.py tests/broken/test_languages.py
 
 test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker

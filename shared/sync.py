@@ -1,7 +1,8 @@
 """Write everything that is made from shared/app and shared/apps.py: `make sync`.
 
 Each app gets a README.md and a Dockerfile, made from templates, and copies of the files that are the same in every app.
-The README.md of the repository gets its table of the apps.
+shared/kubernetes gets the manifests that say the same of every app, and the README.md of the repository its table of
+them.
 """
 
 from functools import partial
@@ -14,6 +15,8 @@ from shared.new import COPIES
 
 SOURCE = ROOT / "shared" / "app"
 TEMPLATES = templates(SOURCE)
+KUBERNETES = ROOT / "shared" / "kubernetes"
+MANIFESTS = {"base": ["origins"], "overlays/production": ["budgets", "scaling"], "overlays/gateway-api": ["routes"]}
 
 
 def apps_table() -> str:
@@ -40,6 +43,11 @@ def made() -> dict[Path, bytes]:
         for name in COPIES[app.interface]:
             original = name.removeprefix(".")  # shared/app/gitignore: with the dot, git would use it there
             files[app.folder / name] = (SOURCE / original).read_bytes()
+    manifests = templates(KUBERNETES)
+    for folder, names in MANIFESTS.items():
+        for name in names:
+            text = manifests.get_template(f"{name}.yaml.jinja").render(apps=list(APPS.values()), port=PORT)
+            files[KUBERNETES / folder / f"{name}.yaml"] = text.encode()
     readme = ROOT / "README.md"
     files[readme] = with_part(readme.read_text(), "apps", apps_table()).encode()
     return files
