@@ -83,7 +83,8 @@ def setup() -> None:
             write(name, text)
     CONFIG.parent.chmod(0o755)  # a container reads this too
     CONFIG.chmod(0o644)
-    missing = [f"{name}={value}\n" for name, value in NEEDED.items() if name not in stored()]
+    known = stored()
+    missing = [f"{name}={value}\n" for name, value in NEEDED.items() if name not in known]
     if missing:
         text = env_text()
         write_env(text + ("" if text.endswith("\n") or not text else "\n") + "".join(missing))
@@ -231,18 +232,20 @@ def keep_settings() -> None:
 
 def store(values: Mapping[str, str]) -> None:
     """Store settings in .env; empty ones are the default again."""
-    text = env_text()
+    text, before, said = env_text(), stored(), []
     for name, value in values.items():
         if name in NEEDED and not value:
             value = NEEDED[name]
-        if stored().get(name) == (value or None):  # no line is the default; an empty one would be no value at all
+        if before.get(name) == (value or None):  # no line is the default; an empty one would be no value at all
             continue
         quoted = value if re.fullmatch(r"[\w./:-]*", value) else f"'{value}'"
         line = f"{name}={quoted}\n" if value else ""
-        print(f"Wrote {ENV.name}: {line.strip() or f'{name} is the default again.'}")
+        said.append(f"Wrote {ENV.name}: {line.strip() or f'{name} is the default again.'}")
         lines = [one for one in text.splitlines(keepends=True) if not (found := LINE.match(one)) or found[1] != name]
         text = "".join([*lines, "" if not lines or lines[-1].endswith("\n") else "\n", line])
+    if said:
         write_env(text)
+        print("\n".join(said))
 
 
 def install_certificate() -> None:

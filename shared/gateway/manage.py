@@ -116,34 +116,36 @@ def add(name: str) -> None:
     before = stored_lines()
     write(KEYS, "\n".join([*before, line]))
     try:
-        for place in running():
+        places = running()
+        for place in places:
             update(place, f"add map {KEYS} <<\n{line}\n\n")
     except BaseException:
         write(KEYS, "\n".join(before))
         raise
     print(f"The key of {name}, shown only this once: {key}")
     print(example)
-    warn()
+    warn(places)
 
 
-def forget(digest: str) -> None:
-    """Remove a key from every gateway that runs."""
-    for place in running():
+def forget(digest: str, places: list[Place]) -> None:
+    """Remove a key from gateways."""
+    for place in places:
         update(place, f"del map {KEYS} {digest}\n", r"|Key not found\.")
 
 
 def revoke(name: str) -> None:
     """Revoke a consumer's key."""
-    if not running(all_of_them=True):
+    if not (places := running(all_of_them=True)):
         print("No gateway is running from here. One that runs elsewhere still accepts the key.", file=sys.stderr)
     known = keys()
     if name not in known:
         sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
-    forget(known[name].digest)
+    forget(known[name].digest, places)
     write(KEYS, "\n".join(line for line in stored_lines() if line.split()[:1] != [known[name].digest]))
-    forget(known[name].digest)  # a gateway that was started meanwhile may have read it
+    places = running()
+    forget(known[name].digest, places)  # a gateway that was started meanwhile may have read it
     print(f"Revoked the key of {name}.")
-    warn()
+    warn(places)
 
 
 def list_keys() -> None:
@@ -156,10 +158,10 @@ def list_keys() -> None:
         print("No consumer has a key. `make key NAME=acme` makes one.")
 
 
-def warn() -> None:
+def warn(places: list[Place]) -> None:
     """Say it if a file is not seen as it is: what was changed is live, and would be lost when the gateway restarts."""
     try:
-        for place in running():
+        for place in places:
             if stale := place.unseen():
                 print(f"{described(stale)}\n{REPAIR}", file=sys.stderr)
     except subprocess.SubprocessError as error:
@@ -287,9 +289,8 @@ def built(*apps: str) -> Iterator[set[str]]:
 
     However the block ends, the others have their old image again: a container that starts later would get the new one.
     """
-    project = Docker().project()
-    names = {app: f"{project}-{app}:latest" for app in apps}
-    before = {app: found for app, name in names.items() if (found := image(name))}
+    place = Docker()
+    before = {app: found for app in apps if (found := place.image(app))}
     run_from_it = set[str]()
     environ = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}  # they would make each image a new one
     try:
@@ -298,20 +299,15 @@ def built(*apps: str) -> Iterator[set[str]]:
         yield run_from_it
     except BaseException:
         for app in before.keys() - run_from_it:
-            docker("tag", before[app], names[app])
+            docker("tag", before[app], place.image_name(app))
         raise
-
-
-def image(name: str) -> str:
-    """Return the identifier of an image, or an empty text if there is none of that name."""
-    return docker("image", "ls", "--quiet", "--no-trunc", name).strip()
 
 
 def replace_old(app: str, stale: Collection[str] = ()) -> None:
     """Replace the replicas of an app that are of an older image, or in a set, one after the other."""
     place = Docker()
     place.remove_leftovers(app)
-    new = image(f"{place.project()}-{app}:latest")
+    new = place.image(app)
     outdated = [one for one in place.containers(app) if one.image != new or one.name in stale]
     if outdated:
         try:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -147,7 +148,15 @@ class Docker:
 
     def try_out_name(self, service: str) -> str:
         """Return the name of the container in which a service is tried out."""
-        return f"{self.project()}-{service}-try-out"
+        return f"{project()}-{service}-try-out"
+
+    def image_name(self, service: str) -> str:
+        """Return the name of the image that Compose builds for a service."""
+        return f"{project()}-{service}:latest"
+
+    def image(self, service: str) -> str:
+        """Return the identifier of the image of that name, or an empty text if there is none."""
+        return docker("image", "ls", "--quiet", "--no-trunc", self.image_name(service)).strip()
 
     def remove_leftovers(self, service: str) -> None:
         """Remove what an interruption has left of a service; Compose would start it again."""
@@ -155,10 +164,6 @@ class Docker:
         for container in self.all(service):
             if container.status in ("created", "exited", "dead"):
                 docker("rm", container.name)
-
-    def project(self) -> str:
-        """Return the name of the project."""
-        return str(json.loads(self.compose("config", "--format", "json"))["name"])
 
     def wait_until_healthy(self, name: str) -> None:
         """Wait until a container passes its health check; raises SubprocessError with its log if it does not."""
@@ -221,6 +226,12 @@ def docker(*words: str, timeout: float = PATIENCE, **how: Any) -> str:
     command = ["docker", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=timeout, **how)
     return str(done.stdout)
+
+
+@cache
+def project() -> str:
+    """Return the name of the project in Docker Compose; it stays the same while a command runs."""
+    return str(json.loads(docker("compose", "config", "--format", "json"))["name"])
 
 
 def in_docker() -> list[Docker]:

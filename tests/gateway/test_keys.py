@@ -256,7 +256,9 @@ def test_nobody_has_a_key(tmp_path: Path) -> None:
 
 @fails_for(
     nothing_said=instead(
-        "    if not running(all_of_them=True):", "    if running(all_of_them=True) is None:", "manage.py"
+        "    if not (places := running(all_of_them=True)):",
+        "    if (places := running(all_of_them=True)) is None:",
+        "manage.py",
     )
 )
 def test_nobody_hears_of_a_revocation(start: Start) -> None:

@@ -170,7 +170,7 @@ def test_somebody_does_not_see_a_file(start: Start) -> None:
 
 
 @fails_for(
-    nothing_said=instead("    print(example)\n    warn()\n", "    print(example)\n", "manage.py"),
+    nothing_said=instead("    print(example)\n    warn(places)\n", "    print(example)\n", "manage.py"),
     an_error=instead(
         '    except subprocess.SubprocessError as error:\n        print(f"Docker does not say whether every',
         '    except ValueError as error:\n        print(f"Docker does not say whether every',

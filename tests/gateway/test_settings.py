@@ -79,7 +79,7 @@ LARGEST = {
 
 
 OTHER_LINES = "if not (found := LINE.match(one)) or found[1] != name"
-SAME = "        if stored().get(name) == (value or None):"
+SAME = "        if before.get(name) == (value or None):"
 
 
 def run(gateway: Gateway, code: str, value: Any) -> subprocess.CompletedProcess[str]:
@@ -114,7 +114,7 @@ def pretend(gateway: Gateway, script: str) -> None:
 
 
 @fails_for(
-    not_kept=instead("        if stored().get(", '        if name == "RATE" or stored().get(', "files.py"),
+    not_kept=instead("        if before.get(", '        if name == "RATE" or before.get(', "files.py"),
     not_used=instead("{**os.environ, **told,", "{**os.environ,", "manage.py"),
     not_removed=instead(OTHER_LINES, "", "files.py"),
     empty_is_nothing=instead(
@@ -150,7 +150,7 @@ def test_a_setting_stays(start: Start) -> None:
     any_mode=instead("new.chmod(", "str(", "files.py"),
     no_link=instead("place = ENV.resolve()", "place = ENV", "files.py"),
     last_line=instead('"" if not lines or lines[-1].endswith("\\n") else "\\n"', '""', "files.py"),
-    same_again=instead(SAME, "        if not value and name not in stored():", "files.py"),
+    same_again=instead(SAME, "        if not value and name not in before:", "files.py"),
 )
 def test_what_else_is_in_the_file_stays(start: Start) -> None:
     """Comments, quotes, line ends, bytes that are no text, the mode, and a link; the same again changes nothing."""
