@@ -34,6 +34,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: help run $(APPS:%=run-%) new gateway up down key keys revoke rotate upgrade reload \
+	cluster-up cluster-down cluster-key cluster-revoke cluster-rotate test-cluster \
 	test $(APPS:%=test-%) test-oldest test-copies test-stack test-bench contract check report bench bench-readme docs docs-site docs-serve lint format sync lock clean setup
 
 help: # list the targets
@@ -79,6 +80,22 @@ upgrade: # build an app anew and replace its replicas one by one: APP=fastapi
 
 reload: # make the gateway read its configuration and its certificate again
 	@$(MANAGE) reload
+
+## Kubernetes
+cluster-up: # the gateway and all five in the cluster that kubectl reaches, or CONTEXT=; prints commands for a request
+	@$(MANAGE) cluster-up
+
+cluster-down: # stop what `make cluster-up` started
+	@$(MANAGE) cluster-down
+
+cluster-key: # make an API key there: NAME=acme; it is printed once
+	@$(MANAGE) cluster-key '$(NAME)'
+
+cluster-revoke: # revoke a key there: NAME=acme
+	@$(MANAGE) cluster-revoke '$(NAME)'
+
+cluster-rotate: # replace the secret there while everything runs
+	@$(MANAGE) cluster-rotate
 
 ## Test
 test: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) $(ENVS) # start every app as a real server and run the contract against it

@@ -72,15 +72,21 @@ def put(file: int, data: bytes, place: int) -> None:
     os.fsync(file)  # some file systems say only now that there is no room
 
 
-def setup() -> None:
-    """Create whatever is missing: .env, and a secret that the origins accept and the gateway sends."""
-    if not read(CURRENT):
+def fill() -> bool:
+    """Create the files that are missing, with a secret that the origins accept and the gateway sends; return if so."""
+    if new := not read(CURRENT):
         write(CURRENT, secrets.token_urlsafe(32))
         write(SENT, f"secret {read(CURRENT)}")
-        print(f"Wrote {FOLDER.name}/ with a new secret.")
     for name, text in ((SENT, f"secret {read(CURRENT)}"), (PREVIOUS, ""), (KEYS, ""), (CERT, "")):
         if not read(name):
             write(name, text)
+    return new
+
+
+def setup() -> None:
+    """Create whatever is missing: .env, and what is in .secrets/."""
+    if fill():
+        print(f"Wrote {FOLDER.name}/ with a new secret.")
     CONFIG.parent.chmod(0o755)  # a container reads this too
     CONFIG.chmod(0o644)
     known = stored()

@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from shared.apps import APPS, ROOT
+from shared.gateway.cluster import Cluster, cluster
 from shared.gateway.files import (
     CERT,
     CONFIG,
@@ -39,17 +40,61 @@ from shared.gateway.files import (
     setup,
     write,
 )
-from shared.gateway.places import PID, SOCKET, Docker, Local, Place, described, docker, in_docker, running
+from shared.gateway.places import ARRIVAL, PID, SOCKET, Docker, Local, Place, described, docker, in_docker, running
 
 CONSUMER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ALLOWED = "up to 64 letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"  # in CONSUMER
 PREFIX = "ogk_"  # of every key, so that a leaked key is recognised
-ARRIVAL = 10.0  # seconds that a changed file may need until every container sees it
 LOOKED = 1.5  # seconds until an origin has looked at its files: it does once a second
 UNDER_WAY = 8.0  # seconds until an origin that answers has what the gateway sends it: it may wait, and connect
 LAST_LOOK = 3.0  # seconds until an origin has been asked for its health, and has looked
 LAST_USE = re.compile(r"^(\S+).*SHARED_SECRET_PREVIOUS has changed; .* last used ([0-9.]+) seconds ago", re.MULTILINE)
 NOT_DOCKER = "This needs Docker with Compose v2; `make run` and `make gateway` need none."
+
+
+class Home(Protocol):
+    """What keeps the keys and the secrets, as files in the current folder, and the gateways that have them."""
+
+    make: str  # how its commands begin
+    start: str  # the commands that start a gateway
+    where: str  # what stands before the name of a file in messages
+    repair: str  # what helps where somebody does not see a file
+
+    def write(self, name: str, text: str) -> None:
+        """Change a file for all that have it."""
+
+    def probe(self, *names: str) -> None:
+        """Change files, but not what they mean, where it can be that a change does not arrive."""
+
+    def running(self, all_of_them: bool = False) -> Sequence[Place]:
+        """Return where each gateway runs; exit with a message if that is not known."""
+
+    def curl_line(self, key: str) -> str:
+        """Return a command for a request through the gateway."""
+
+
+class Machine:
+    """The gateways of this machine; .secrets/ has what they need."""
+
+    make, start, where = "make ", "`make up` or `make gateway`", f"{FOLDER.name}/"
+    repair = (
+        "Another file of that name has replaced the one that Docker shows there. `make up` replaces what does not see"
+        " it, the origins one replica after the other."
+    )
+
+    def write(self, name: str, text: str) -> None:
+        write(name, text)
+
+    def probe(self, *names: str) -> None:
+        for name in names:
+            nudge(name)
+
+    def running(self, all_of_them: bool = False) -> list[Local | Docker]:
+        return running(all_of_them)
+
+    def curl_line(self, key: str) -> str:
+        trust = f" --cacert {FOLDER.name}/{CERT} --resolve {host()}:{port()}:127.0.0.1" if read(CERT) else ""
+        return f"curl -i {url()}/falcon/protected{trust} -H 'Authorization: Bearer {key}'"
 
 
 def update(place: Place, commands: str, expected: str = "") -> str:
@@ -104,51 +149,52 @@ def stored_lines() -> list[str]:
     return text.split("\n") if text else []
 
 
-def add(name: str) -> None:
+def add(home: Home, name: str) -> None:
     """Make a key, and print it: it is not stored."""
     if name in keys():
         sys.exit(
-            f"{name} already has a key, which is not stored. `make revoke NAME={name}` first, or use another name."
+            f"{name} already has a key, which is not stored. `{home.make}revoke NAME={name}` first, or use another"
+            " name."
         )
     key = PREFIX + secrets.token_urlsafe(32)
-    example = curl_line(key)  # an invalid setting ends the command here, while nothing has changed
+    example = home.curl_line(key)  # an invalid setting ends the command here, while nothing has changed
     line = " ".join(Key(hashlib.sha256(key.encode()).hexdigest(), name, f"{datetime.now(UTC):%Y-%m-%d}"))
     before = stored_lines()
-    write(KEYS, "\n".join([*before, line]))
+    home.write(KEYS, "\n".join([*before, line]))
     try:
-        places = running()
+        places = home.running()
         for place in places:
             update(place, f"add map {KEYS} <<\n{line}\n\n")
     except BaseException:
-        write(KEYS, "\n".join(before))
+        home.write(KEYS, "\n".join(before))
         raise
     print(f"The key of {name}, shown only this once: {key}")
-    print(example)
-    warn(places)
+    print(example, flush=True)
+    warn(home, places)
 
 
-def forget(digest: str, places: list[Place]) -> None:
+def forget(digest: str, places: Sequence[Place]) -> None:
     """Remove a key from gateways."""
     for place in places:
         update(place, f"del map {KEYS} {digest}\n", r"|Key not found\.")
 
 
-def revoke(name: str) -> None:
+def revoke(home: Home, name: str) -> None:
     """Revoke a consumer's key."""
-    if not (places := running(all_of_them=True)):
+    if not (places := home.running(all_of_them=True)):
         print("No gateway is running from here. One that runs elsewhere still accepts the key.", file=sys.stderr)
     known = keys()
     if name not in known:
         sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
     forget(known[name].digest, places)
-    write(KEYS, "\n".join(line for line in stored_lines() if line.split()[:1] != [known[name].digest]))
-    places = running()
-    forget(known[name].digest, places)  # a gateway that was started meanwhile may have read it
-    print(f"Revoked the key of {name}.")
-    warn(places)
+    home.write(KEYS, "\n".join(line for line in stored_lines() if line.split()[:1] != [known[name].digest]))
+    forget(known[name].digest, home.running())  # a gateway that was started meanwhile may have read it
+    print(f"Revoked the key of {name}.", flush=True)
+    warn(home, places)
+    forget(known[name].digest, home.running())  # one that has begun again may have read an older file
 
 
-def list_keys() -> None:
+def list_keys(home: Home) -> None:
     """Print the consumers, and since when they have their keys."""
     known = keys()
     width = max(map(len, known), default=0)
@@ -158,37 +204,33 @@ def list_keys() -> None:
         print("No consumer has a key. `make key NAME=acme` makes one.")
 
 
-def warn(places: list[Place]) -> None:
+def warn(home: Home, places: Sequence[Place]) -> None:
     """Say it if a file is not seen as it is: what was changed is live, and would be lost when the gateway restarts."""
     try:
         for place in places:
-            if stale := place.unseen():
-                print(f"{described(stale)}\n{REPAIR}", file=sys.stderr)
+            if stale := wait_for_arrival(place):
+                print(f"{described(stale, home.where)}\n{home.repair}", file=sys.stderr)
     except subprocess.SubprocessError as error:
-        print(f"Docker does not say whether every container sees this: {reason(error)}", file=sys.stderr)
+        print(f"It is not known whether everybody sees this: {reason(error)}", file=sys.stderr)
 
 
-REPAIR = (
-    "Another file of that name has replaced the one that Docker shows there. `make up` replaces what does not see it,"
-    " the origins one replica after the other."
-)
-
-
-def arrive(place: Place, changed: str) -> None:
+def arrive(home: Home, changed: str) -> None:
     """Wait until everybody sees the files as they are; exit with a message if somebody does not."""
-    if stale := wait_for_arrival(place):
-        sys.exit(f"{described(stale)}\n{changed} {REPAIR} Then run `make rotate` again.")
+    for place in gateways(home):
+        if stale := wait_for_arrival(place):
+            again = f"Then run `{home.make}rotate` again."
+            sys.exit(f"{described(stale, home.where)}\n{changed} {home.repair} {again}")
 
 
 def wait_for_arrival(place: Place) -> dict[str, list[str]]:
     """Wait until everybody sees the files as they are; return what somebody does not see after some time."""
-    end = time.monotonic() + ARRIVAL
+    end = time.monotonic() + place.arrival
     while (stale := place.unseen()) and time.monotonic() < end:
         time.sleep(0.2)
     return stale
 
 
-def switch(places: list[Place]) -> None:
+def switch(places: Sequence[Place]) -> None:
     """Make the gateways send the current secret."""
     for place in places:
         version = update(place, f"prepare map {SENT}\n", r"New version created: \d+").split()[-1]
@@ -196,50 +238,44 @@ def switch(places: list[Place]) -> None:
         update(place, f"commit map @{version} {SENT}\n")
 
 
-def gateways() -> list[Place]:
+def gateways(home: Home) -> Sequence[Place]:
     """Return where each gateway runs; exit with a message if none does."""
-    return running() or sys.exit("No gateway is running. Run `make up` or `make gateway` first.")
+    return home.running() or sys.exit(f"No gateway is running. Run {home.start} first.")
 
 
-def accept_sent() -> None:
+def accept_sent(home: Home) -> None:
     """Let the origins accept what the gateway sends, also when somebody has written another secret for them."""
     sent = read(SENT).removeprefix("secret ")
     if sent not in (read(CURRENT), read(PREVIOUS)):
-        write(PREVIOUS, sent)
+        home.write(PREVIOUS, sent)
 
 
-def rotate() -> None:
+def rotate(home: Home) -> None:
     """Replace the secret by a new one without losing a request; after an interruption, continue where it stopped."""
-    places = gateways()
-    for name in (CURRENT, PREVIOUS, SENT):
-        nudge(name)  # to see whether a change arrives
-    for place in places:
-        arrive(place, "Nothing was changed.")
+    gateways(home)
+    home.probe(CURRENT, PREVIOUS, SENT)
+    arrive(home, "Nothing was changed.")
     if read(SENT) == f"secret {read(CURRENT)}" and read(PREVIOUS) in ("", read(CURRENT)):
-        switch(places)  # changes nothing, but makes sure that they can be changed
-        write(PREVIOUS, read(CURRENT))
-        write(CURRENT, secrets.token_urlsafe(32))
-    accept_sent()
-    for place in places:
-        arrive(place, "The gateway still sends the old secret, which every origin accepts.")
+        switch(gateways(home))  # changes nothing, but makes sure that they can be changed
+        home.write(PREVIOUS, read(CURRENT))
+        home.write(CURRENT, secrets.token_urlsafe(32))
+    accept_sent(home)
+    arrive(home, "The gateway still sends the old secret, which every origin accepts.")
     time.sleep(LOOKED)
     print("The origins accept the old secret and the new one.", flush=True)
-    switch(places)
-    write(SENT, f"secret {read(CURRENT)}")
+    switch(gateways(home))
+    home.write(SENT, f"secret {read(CURRENT)}")
     print("The gateway sends the new secret.", flush=True)
+    arrive(home, "The origins still accept the old secret too.")
+    switch(gateways(home))  # one that was started meanwhile may have read the old secret
     time.sleep(UNDER_WAY)
-    places = gateways()
-    switch(places)  # one that was started meanwhile may have read the old secret
-    for place in places:
-        arrive(place, "The origins still accept the old secret too.")
     removed = time.monotonic()
-    write(PREVIOUS, "")
-    for place in places:
-        arrive(place, "The gateway sends the new secret. An origin still accepts the old one too.")
+    home.write(PREVIOUS, "")
+    arrive(home, "The gateway sends the new secret. An origin still accepts the old one too.")
     time.sleep(LAST_LOOK)
     print("The origins accept only the new secret.")
-    for place in places:
-        print(last_use(place.origins_say(time.monotonic() - removed + 5)))  # clocks differ
+    logs = [place.origins_say(time.monotonic() - removed + 5) for place in gateways(home)]  # clocks differ
+    print(*dict.fromkeys(map(last_use, logs)), sep="\n")
 
 
 def last_use(log: str | None) -> str:
@@ -255,15 +291,16 @@ def last_use(log: str | None) -> str:
     )
 
 
-def reload() -> None:
+def reload(home: Machine) -> None:
     """Make the gateway read its configuration, its maps and its certificate again."""
     keys()
-    places = gateways()
+    gateways(home)
+    places = home.running()
     if settings().get("CERT"):
         install_certificate()
     for place in places:
         if stale := place.unseen():
-            sys.exit(f"{described(stale)}\nNothing was reloaded. {REPAIR}")
+            sys.exit(f"{described(stale, home.where)}\nNothing was reloaded. {home.repair}")
     for place in places:
         before = process(place)
         place.reload()
@@ -322,7 +359,7 @@ def replace_old(app: str, stale: Collection[str] = ()) -> None:
             docker("image", "rm", old)  # it would stay without a name
 
 
-def upgrade(app: str) -> None:
+def upgrade(home: Machine, app: str) -> None:
     """Build an app anew, and put the new image in the place of the old one, one replica after the other."""
     if not in_docker() or not Docker().containers(app):
         sys.exit(f"{app} is not running in Docker: `make up` starts it.")
@@ -332,7 +369,7 @@ def upgrade(app: str) -> None:
     print(f"{app} runs from its newest image.")
 
 
-def up() -> None:
+def up(home: Machine) -> None:
     """Start everything in Docker, and bring what runs up to date, the origins one replica after the other."""
     if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
         sys.exit(NOT_DOCKER)
@@ -341,9 +378,8 @@ def up() -> None:
     install_certificate()
     with built(*APPS) as run_from_it:
         if in_docker():
-            accept_sent()
-            for name in (CURRENT, PREVIOUS, SENT, KEYS, CERT):
-                nudge(name)  # to see whether a change arrives
+            accept_sent(home)
+            home.probe(CURRENT, PREVIOUS, SENT, KEYS, CERT)
             stale = wait_for_arrival(Docker())
             for app in APPS:
                 replace_old(app, stale)
@@ -353,15 +389,34 @@ def up() -> None:
         run_from_it.update(APPS)
         if subprocess.run(["docker", "compose", "up", "--detach", "--wait"], cwd=ROOT).returncode:
             sys.exit("Something did not start: the lines above say what, and `docker compose logs` may say why.")
-    curl()
+    curl(home)
 
 
-def curl() -> None:
+def cluster_up(home: Cluster) -> None:
+    """Start everything in a cluster, and bring what runs there up to date."""
+    if not shutil.which("docker"):
+        sys.exit("This needs Docker, to build the images.")
+    home.create()
+    keys()
+    home.apply()
+    curl(home)
+
+
+def cluster_down(home: Cluster) -> None:
+    """Stop what runs in a cluster; keys and secrets stay."""
+    home.delete()
+    print(
+        "It has ended. The keys and the secrets are still there; `kubectl delete namespace origin-guard` removes them."
+    )
+
+
+def curl(home: Home) -> None:
     """Print a curl command that works; the first time, make a key for it."""
     if keys():
-        print(f"{curl_line('KEY')}\nReplace KEY by a key that was shown before; `make key NAME=...` makes another.")
+        again = f"`{home.make}key NAME=...` makes another."
+        print(f"{home.curl_line('KEY')}\nReplace KEY by a key that was shown before; {again}")
     else:
-        add("first")
+        add(home, "first")
 
 
 def find_haproxy() -> str | None:
@@ -369,7 +424,7 @@ def find_haproxy() -> str | None:
     return shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 
 
-def serve(origins: list[str]) -> None:
+def serve(home: Machine, origins: list[str]) -> None:
     """Replace this process by the gateway, in front of origins on this machine; each is `name=port`."""
     haproxy = find_haproxy()
     if not haproxy:
@@ -412,12 +467,6 @@ def host() -> str:
     return next((name.replace("*", "api") for name in named), "127.0.0.1")
 
 
-def curl_line(key: str) -> str:
-    """Return a curl command for a request through the gateway."""
-    trust = f" --cacert {FOLDER.name}/{CERT} --resolve {host()}:{port()}:127.0.0.1" if read(CERT) else ""
-    return f"curl -i {url()}/falcon/protected{trust} -H 'Authorization: Bearer {key}'"
-
-
 def consumer(name: str) -> str:
     """Return the name of a consumer; an invalid one is an error."""
     if not re.fullmatch(CONSUMER, name):
@@ -434,11 +483,16 @@ def app(name: str) -> str:
 
 def refuse_unknown(function: Callable[..., None], usage: str) -> None:
     """Exit with a message if make was given a variable that the command does not have, which may be misspelt."""
-    has = {add: {"NAME"}, revoke: {"NAME"}, upgrade: {"APP"}, up: {*SETTINGS}, serve: {*SETTINGS, "METRICS"}}
-    unknown = {*os.environ.get("TYPED", "").split()} - has.get(function, set()) - {"PYTHON", "UV"}
-    if unknown and function is not setup:
-        target, known = " ".join(usage.split()[:2]), ", ".join(sorted(has.get(function, set()))) or "no variables"
+    variables = {add: {"NAME"}, revoke: {"NAME"}, upgrade: {"APP"}, up: {*SETTINGS}, serve: {*SETTINGS, "METRICS"}}
+    has = variables.get(function, set()) | ({"CONTEXT"} if usage.startswith("make cluster-") else set())
+    unknown = {*os.environ.get("TYPED", "").split()} - has - {"PYTHON", "UV"}
+    if unknown and function is not prepare:
+        target, known = " ".join(usage.split()[:2]), ", ".join(sorted(has)) or "no variables"
         sys.exit(f"`{target}` does not have: {', '.join(sorted(unknown))}. It has {known}.")
+
+
+def prepare(home: Machine) -> None:
+    """Do no more than every command does: create whatever is missing."""
 
 
 def reason(error: subprocess.SubprocessError) -> str:
@@ -447,7 +501,7 @@ def reason(error: subprocess.SubprocessError) -> str:
 
 
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
-    ("setup", setup, "make up"),
+    ("setup", prepare, "make up"),
     ("up", up, "make up"),
     ("curl", curl, "make up"),
     ("serve", serve, "make gateway"),
@@ -457,6 +511,11 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("rotate", rotate, "make rotate"),
     ("reload", reload, "make reload"),
     ("upgrade", upgrade, "make upgrade APP=falcon"),
+    ("cluster-up", cluster_up, "make cluster-up"),
+    ("cluster-down", cluster_down, "make cluster-down"),
+    ("cluster-key", add, "make cluster-key NAME=acme"),
+    ("cluster-revoke", revoke, "make cluster-revoke NAME=acme"),
+    ("cluster-rotate", rotate, "make cluster-rotate"),
 ]
 
 
@@ -475,7 +534,15 @@ def main() -> None:
             command.add_argument("origins", nargs="+")
         command.set_defaults(usage=usage)
     options = vars(parser.parse_args())
-    refuse_unknown(options["function"], options.pop("usage"))
+    function, usage = options.pop("function"), options.pop("usage")
+    refuse_unknown(function, usage)
+    with cluster() if usage.startswith("make cluster-") else machine(function) as home:
+        function(home, **options)
+
+
+@contextmanager
+def machine(function: Callable[..., None]) -> Iterator[Machine]:
+    """Give the gateways of this machine to a command, with everything that they need."""
     FOLDER.mkdir(exist_ok=True)
     FOLDER.chmod(0o700)
     os.chdir(FOLDER)  # the path of a socket has to be short
@@ -485,12 +552,10 @@ def main() -> None:
         except BlockingIOError:
             print("Waiting for another command of this folder to end.", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        function = options.pop("function")
         if function not in (up, serve):  # these are told the project of Docker Compose; others find it in .env
             os.environ.pop("COMPOSE_PROJECT_NAME", None)
-        if function is not setup:
-            setup()
-        function(**options)
+        setup()
+        yield Machine()
 
 
 if __name__ == "__main__":
@@ -504,4 +569,5 @@ if __name__ == "__main__":
     except OSError as error:
         sys.exit(f"{error.filename or FOLDER}: {error.strerror or error}")
     except subprocess.SubprocessError as error:
-        sys.exit(f"Docker failed: {reason(error)}")
+        program = getattr(error, "cmd", ["docker"])[0]
+        sys.exit(f"{'Docker' if program == 'docker' else program} failed: {reason(error)}")

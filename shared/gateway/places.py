@@ -1,4 +1,4 @@
-"""Where a gateway runs: on this machine, by `make gateway`, or in Docker, by `make up`."""
+"""Where a gateway runs: on this machine, by `make gateway`, or in Docker, by `make up`; cluster.py has Kubernetes."""
 
 import hashlib
 import json
@@ -10,16 +10,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from shared.apps import APPS, ROOT
-from shared.gateway.files import CERT, CURRENT, FOLDER, KEYS, PREVIOUS, SENT
+from shared.gateway.files import CERT, CURRENT, KEYS, PREVIOUS, SENT
 
 SOCKET, PID = "admin.sock", "gateway.pid"
+ARRIVAL = 10.0  # seconds that a changed file may need until every container sees it
 PATIENCE = 60.0  # seconds to wait for the answer to a command
 STARTED = 300.0  # seconds to wait for containers
 MOUNTED = "/run/secrets"  # where a container has the files
@@ -30,11 +31,12 @@ THROUGH_BASH = 'address=${ADMIN#*@}; exec 3<>"/dev/tcp/${address%:*}/${address#*
 class Place(Protocol):
     """Where one gateway and its origins run."""
 
+    @property
+    def arrival(self) -> float:
+        """Seconds that a changed file may need until everybody sees it."""
+
     def send(self, commands: str) -> str:
         """Send commands to the gateway's admin socket, and return its answer (HAProxy management guide, 9.3)."""
-
-    def reload(self) -> None:
-        """Make the gateway read its files again."""
 
     def unseen(self) -> dict[str, list[str]]:
         """Return the files that the gateway or an origin sees otherwise than they are here, by its name."""
@@ -45,6 +47,8 @@ class Place(Protocol):
 
 class Local:
     """The gateway of `make gateway`, and the origins of `make run`, which read the files here themselves."""
+
+    arrival = 0.0
 
     def send(self, commands: str) -> str:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -62,6 +66,7 @@ class Local:
         return True
 
     def reload(self) -> None:
+        """Make the gateway read its files again."""
         os.kill(int(Path(PID).read_text()), signal.SIGUSR2)
 
     def unseen(self) -> dict[str, list[str]]:
@@ -82,6 +87,8 @@ class Container(NamedTuple):
 
 class Docker:
     """The gateway and the origins of `make up`."""
+
+    arrival = ARRIVAL
 
     def compose(self, *words: str, **how: Any) -> str:
         """Run a command of Docker Compose, and return what it prints; raises CalledProcessError."""
@@ -110,6 +117,7 @@ class Docker:
         return self.compose("exec", "-T", "gateway", "bash", "-c", THROUGH_BASH, input=commands)
 
     def reload(self) -> None:
+        """Make the gateway read its files again."""
         self.compose("kill", "--signal", "USR2", "gateway")
 
     def unseen(self) -> dict[str, list[str]]:
@@ -121,17 +129,12 @@ class Docker:
     def unseen_by(self, container: Container) -> list[str]:
         """Return the files that a container sees otherwise."""
         names = OF_GATEWAY if container.service == "gateway" else OF_ORIGINS
-        here = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
         try:
-            lines = docker("exec", container.name, "sha256sum", *(f"{MOUNTED}/{name}" for name in names)).splitlines()
-        except subprocess.CalledProcessError as error:
-            if container not in self.containers(container.service):
-                return []  # it has ended meanwhile
-            if "sha256sum:" not in error.stderr:
+            return differing(MOUNTED, names, lambda *words: docker("exec", container.name, *words))
+        except subprocess.CalledProcessError:
+            if container in self.containers(container.service):
                 raise
-            lines = error.stdout.splitlines()  # those of the files that it has
-        there = {Path(path).name: digest for digest, path in (line.split() for line in lines)}
-        return [name for name in names if here[name] != there.get(name)]
+            return []  # it has ended meanwhile
 
     def origins_say(self, seconds: float) -> str:
         log = self.compose("logs", "--no-color", "--since", f"{math.ceil(seconds)}s", *APPS)
@@ -221,6 +224,18 @@ class Docker:
             time.sleep(0.2)
 
 
+def differing(folder: str, names: Sequence[str], run: Callable[..., str]) -> list[str]:
+    """Return the files that are not in a container's folder as they are here; `run` runs a command there."""
+    try:
+        lines = run("sha256sum", *(f"{folder}/{name}" for name in names)).splitlines()
+    except subprocess.CalledProcessError as error:
+        if "sha256sum:" not in error.stderr:
+            raise
+        lines = error.stdout.splitlines()  # those of the files that it has
+    there = {Path(path).name: digest for digest, path in (line.split() for line in lines)}
+    return [name for name in names if hashlib.sha256(Path(name).read_bytes()).hexdigest() != there.get(name)]
+
+
 def docker(*words: str, timeout: float = PATIENCE, **how: Any) -> str:
     """Run a command of Docker, and return what it prints; raises CalledProcessError."""
     command = ["docker", *words]
@@ -256,9 +271,9 @@ def started_here() -> bool:
         return False
 
 
-def running(all_of_them: bool = False) -> list[Place]:
+def running(all_of_them: bool = False) -> list[Local | Docker]:
     """Return where each gateway runs; exit with a message if Docker does not say, and no other is known."""
-    found: list[Place] = [place for place in [Local()] if place.runs()]
+    found: list[Local | Docker] = [place for place in [Local()] if place.runs()]
     try:
         found += in_docker()
     except subprocess.CalledProcessError as error:
@@ -269,9 +284,9 @@ def running(all_of_them: bool = False) -> list[Place]:
     return found
 
 
-def described(unseen: Mapping[str, Iterable[str]]) -> str:
-    """Return in words who sees which files otherwise."""
+def described(unseen: Mapping[str, Iterable[str]], where: str) -> str:
+    """Return in words who sees which files otherwise; `where` is what stands before their names."""
     return "\n".join(
-        f"{name} does not see what is in {' and '.join(f'{FOLDER.name}/{file}' for file in files)}."
+        f"{name} does not see what is in {' and '.join(f'{where}{file}' for file in files)}."
         for name, files in sorted(unseen.items())
     )

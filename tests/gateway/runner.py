@@ -103,7 +103,8 @@ class Gateway(Service):
         assert HAPROXY
         self.root, self.cert = folder, folder / "api.pem"
         self.tls = ssl.create_default_context(cadata=AUTHORITY.cert_pem.bytes().decode()) if cert else None
-        for path in ("apps.py", "gateway/haproxy.cfg", "gateway/files.py", "gateway/manage.py", "gateway/places.py"):
+        names = ("cluster.py", "files.py", "haproxy.cfg", "manage.py", "places.py")
+        for path in ("apps.py", *(f"gateway/{name}" for name in names)):
             place = folder / "shared" / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(edit(place.name, (ROOT / "shared" / path).read_text()))

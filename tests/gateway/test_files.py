@@ -20,7 +20,7 @@ from tests.gateway.origin import parse
 from tests.gateway.runner import Edit, Gateway, instead, waiting
 
 haproxy = pytest.mark.usefixtures("haproxy")
-same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+same_folder = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LIMITED = """
 import resource, runpy, sys
 size = int(sys.argv.pop(1))
@@ -62,7 +62,7 @@ PUT = '            put(file, data.ljust(len(before), b"\\n"), 0)\n'
 MESSAGE = 'f"{error.strerror}. It is as it was.", f"{FOLDER.name}/{name}") from error'
 ADD_FIRST = """    for place in running():
         update(place, f"add map {KEYS} <<\\n{line}\\n\\n")
-    write(KEYS, "\\n".join([*before, line]))
+    home.write(KEYS, "\\n".join([*before, line]))
 """
 
 
@@ -73,7 +73,7 @@ ADD_FIRST = """    for place in running():
     short_writes=in_place("    while data:\n", "    for _ in range(1):\n"),
     shown_first=instead("    before = stored_lines()\n", "    before = stored_lines()\n    print(key)\n", "manage.py"),
     another_name=in_place('f"{FOLDER.name}/{name}") from error', "f'{FOLDER.name}') from error"),
-    live_first=instead('    write(KEYS, "\\n".join([*before, line]))\n', ADD_FIRST, "manage.py"),
+    live_first=instead('    home.write(KEYS, "\\n".join([*before, line]))\n', ADD_FIRST, "manage.py"),
 )
 def test_no_room_for_a_key(start: Start) -> None:
     """One line says so; no key is printed, the file is byte for byte as it was, and the gateway has no more keys."""
@@ -114,7 +114,7 @@ def live_keys(gateway: Gateway) -> int:
 @fails_for(
     half=in_place(MAKE_ROOM, "            new.truncate(0)\n"),
     nobody_says_so=in_place(f"raise OSError(error.errno, {MESSAGE}", "return"),
-    sent_alone=instead("    accept_sent()\n    for place", "    write(SENT, 'secret x')\n    for place", "manage.py"),
+    sent_alone=instead("    accept_sent(home)\n    arrive", "    write(SENT, 'secret x')\n    arrive", "manage.py"),
 )
 def test_no_room_during_a_rotation(start: Start) -> None:
     """Wherever it stops, the origins accept what the gateway sends, also after a reload; the next rotation finishes."""

@@ -120,7 +120,7 @@ def pretend(gateway: Gateway, **told: str) -> None:
 def quickly(*edits: Edit) -> Edit:
     """Return the edits, with short waits of `make rotate`."""
     waits = [instead(f"time.sleep({name})", "time.sleep(0)", "manage.py") for name in WAITS]
-    all_edits = [*waits, instead("ARRIVAL = 10.0", "ARRIVAL = 0.2", "manage.py"), *edits]
+    all_edits = [*waits, instead("ARRIVAL = 10.0", "ARRIVAL = 0.2", "places.py"), *edits]
     return lambda name, text: reduce(lambda text, edit: edit(name, text), all_edits, text)
 
 
@@ -141,8 +141,8 @@ def sent(running: Running) -> str:
         "return {container.name: names for container, names in found if names}", "return {}", "places.py"
     ),
     what_is_missing=instead('if "sha256sum:" not in error.stderr', "if error.stderr", "places.py"),
-    too_late=instead('        arrive(place, "Nothing was changed.")\n', "        pass\n", "manage.py"),
-    files_unnamed=instead("' and '.join(f'{FOLDER.name}/{file}' for file in files)", "'a file'", "places.py"),
+    too_late=instead('    arrive(home, "Nothing was changed.")\n', "    pass\n", "manage.py"),
+    files_unnamed=instead("' and '.join(f'{where}{file}' for file in files)", "'a file'", "places.py"),
     the_gateway_left_out=instead('containers("gateway", *APPS)', "containers(*APPS)", "places.py"),
 )
 def test_somebody_does_not_see_a_file(start: Start) -> None:
@@ -170,10 +170,10 @@ def test_somebody_does_not_see_a_file(start: Start) -> None:
 
 
 @fails_for(
-    nothing_said=instead("    print(example)\n    warn(places)\n", "    print(example)\n", "manage.py"),
+    nothing_said=instead("flush=True)\n    warn(home, places)\n\n", "flush=True)\n\n", "manage.py"),
     an_error=instead(
-        '    except subprocess.SubprocessError as error:\n        print(f"Docker does not say whether every',
-        '    except ValueError as error:\n        print(f"Docker does not say whether every',
+        '    except subprocess.SubprocessError as error:\n        print(f"It is not known',
+        '    except ValueError as error:\n        print(f"It is not known',
         "manage.py",
     ),
 )
@@ -185,7 +185,7 @@ def test_a_key_is_live_where_the_file_is_not_seen(start: Start) -> None:
             (
                 "two",
                 {"broken": "project-gateway-1"},
-                "Docker does not say whether every container sees this: exec failed",
+                "It is not known whether everybody sees this: exec failed",
             ),
         ):
             pretend(gateway, **told)
@@ -197,8 +197,8 @@ def test_a_key_is_live_where_the_file_is_not_seen(start: Start) -> None:
 
 
 @fails_for(
-    not_looked_for=instead("if container not in self.containers(container.service)", "if False", "places.py"),
-    any_failure=instead("if container not in self.containers(container.service)", "if True", "places.py"),
+    not_looked_for=instead("if container in self.containers(container.service)", "if True", "places.py"),
+    any_failure=instead("if container in self.containers(container.service)", "if False", "places.py"),
 )
 def test_a_container_that_ends_meanwhile(start: Start) -> None:
     """It is no error; one that runs and cannot be asked is."""
@@ -215,12 +215,8 @@ def test_a_container_that_ends_meanwhile(start: Start) -> None:
 
 
 @fails_for(
-    sooner=instead(
-        '        arrive(place, "The gateway still sends', '        str("The gateway still sends', "manage.py"
-    ),
-    previous_forgotten=instead(
-        "    accept_sent()\n    for place", "    write(PREVIOUS, '')\n    for place", "manage.py"
-    ),
+    sooner=instead('    arrive(home, "The gateway still sends', '    str("The gateway still sends', "manage.py"),
+    previous_forgotten=instead("    accept_sent(home)\n    arrive", "    write(PREVIOUS, '')\n    arrive", "manage.py"),
 )
 def test_an_origin_stops_seeing_before_the_switch(start: Start) -> None:
     """The gateway goes on with the old secret, every origin accepts it, and the next rotation continues."""
@@ -241,7 +237,7 @@ def test_an_origin_stops_seeing_before_the_switch(start: Start) -> None:
 
 @fails_for(
     removed_anyway=instead(
-        '        arrive(place, "The origins still accept', '        str("The origins still accept', "manage.py"
+        '    arrive(home, "The origins still accept', '    str("The origins still accept', "manage.py"
     ),
 )
 def test_an_origin_stops_seeing_after_the_switch(start: Start) -> None:
@@ -259,7 +255,7 @@ def test_an_origin_stops_seeing_after_the_switch(start: Start) -> None:
         assert accepted(gateway) == [sent((gateway, origin)), ""]
 
 
-@fails_for(what_is_sent=instead("        write(PREVIOUS, sent)", "        pass", "manage.py"))
+@fails_for(what_is_sent=instead("        home.write(PREVIOUS, sent)", "        pass", "manage.py"))
 def test_somebody_has_written_another_secret(start: Start) -> None:
     """The origins accept what the gateway sends until it has switched."""
     with start(edit=quickly()) as (gateway, origin):

@@ -11,7 +11,7 @@ from tests.gateway.checks import OWN_GATEWAY, Start, assert_problem, fails_for
 from tests.gateway.runner import Gateway, get, instead, without
 
 pytestmark = pytest.mark.usefixtures("haproxy")
-SOON = instead("ARRIVAL = 10.0", "ARRIVAL = 2.0", "manage.py")
+SOON = instead("ARRIVAL = 10.0", "ARRIVAL = 2.0", "places.py")
 
 
 @fails_for(connections=without("idle-close-on-response"))
@@ -77,7 +77,7 @@ def test_a_broken_configuration(start: Start) -> None:
         assert gateway.get("/falcon/x", key=key).status == 200
 
 
-@fails_for(not_looked_for=instead("    keys()\n    places = gateways()\n", "    places = gateways()\n", "manage.py"))
+@fails_for(not_looked_for=instead("    keys()\n    gateways(home)\n", "    gateways(home)\n", "manage.py"))
 def test_a_wrong_line_of_the_keys(start: Start) -> None:
     """The command names it, and the gateway reads nothing."""
     with start(edit=SOON) as (gateway, _):

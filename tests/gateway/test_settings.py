@@ -188,10 +188,10 @@ def test_lines_that_people_write(start: Start) -> None:
 
 
 @fails_for(
-    ignored=instead("    if unknown and function is not setup:", "    if False:", "manage.py"),
-    setup_too=instead("    if unknown and function is not setup:", "    if unknown:", "manage.py"),
+    ignored=instead("    if unknown and function is not prepare:", "    if False:", "manage.py"),
+    setup_too=instead("    if unknown and function is not prepare:", "    if unknown:", "manage.py"),
     unnamed=instead("{', '.join(sorted(unknown))}", "something", "manage.py"),
-    any_command=instead("has.get(function, set()) - {", "{*SETTINGS, 'METRICS'} - {", "manage.py"),
+    any_command=instead(".split()} - has - {", ".split()} - {*SETTINGS, 'METRICS'} - {", "manage.py"),
 )
 def test_variables_that_a_command_does_not_have(start: Start) -> None:
     """One line names them and those that it has, and nothing is changed: they may be misspelt."""

@@ -1,0 +1,226 @@
+"""The gateways and the origins on Kubernetes, reached by kubectl; their keys and secrets are in two Secrets there."""
+
+import base64
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from shared.apps import APPS, ROOT
+from shared.gateway.files import CURRENT, KEYS, PREVIOUS, SENT, fill, write
+from shared.gateway.places import PATIENCE, STARTED, THROUGH_BASH, differing, docker
+
+NAMESPACE, PART_OF = "origin-guard", "app.kubernetes.io/part-of=origin-guard"
+MANIFESTS = ROOT / "shared" / "kubernetes"
+SECRETS = {"origin": (CURRENT, PREVIOUS), "gateway": (KEYS, SENT)}  # by name, with their files
+MOUNTED = "/run/secrets"  # where a pod has the files, in a folder with the name of the Secret
+LOCAL = {  # the contexts of clusters on this machine, and the command that gives those an image of its Docker engine
+    r"kind-(.+)": r"kind load docker-image --name \1",
+    r"minikube": "minikube image load",
+    r"docker-desktop|orbstack|rancher-desktop": "",  # they have it
+}
+
+
+class Pod(NamedTuple):
+    """A pod: its name, and the Secret that it has."""
+
+    name: str
+    secret: str
+    ready: bool
+
+
+class Cluster:
+    """What runs in the namespace of one cluster; the current folder has the files of its Secrets."""
+
+    make, start, where = "make cluster-", "`make cluster-up`", "the Secret's "
+    repair = "Its node has not brought it there: `kubectl get events` may say why."
+
+    def __init__(self, context: str) -> None:
+        self.context = context
+        self.secrets: dict[str, dict[str, Any]] = {}
+
+    def kubectl(self, *words: str, timeout: float = PATIENCE, **how: Any) -> str:
+        """Run a command of kubectl, and return what it prints; raises CalledProcessError."""
+        command = ["kubectl", "--context", self.context, "--namespace", NAMESPACE, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout, **how)
+        return str(done.stdout)
+
+    def pull(self) -> None:
+        """Write the files of the Secrets that there are into the current folder."""
+        for name, files in SECRETS.items():
+            if found := self.kubectl("get", "secret", name, "--ignore-not-found", "--output", "json"):
+                self.secrets[name] = json.loads(found)
+                for file in files:
+                    Path(file).write_bytes(base64.b64decode(self.secrets[name].get("data", {}).get(file, "")))
+
+    def push(self, name: str) -> None:
+        """Put the files into their Secret; one that somebody else has changed since `pull` is an error."""
+        known = self.secrets.get(name, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}})
+        data = {file: base64.b64encode(Path(file).read_bytes()).decode() for file in SECRETS[name]}
+        if all(known.get("data", {}).get(file) == text for file, text in data.items()):
+            return
+        if owners := known["metadata"].get("ownerReferences"):
+            sys.exit(f"{owners[0]['kind']} {owners[0]['name']} keeps the Secret {name}: change it there.")
+        changed = json.dumps({**known, "data": {**known.get("data", {}), **data}})
+        verb = "replace" if name in self.secrets else "create"
+        self.secrets[name] = json.loads(self.kubectl(verb, "--filename", "-", "--output", "json", input=changed))
+        version = self.secrets[name]["metadata"]["resourceVersion"]
+        # A kubelet looks at a pod that has changed at once, and at the others once a minute.
+        self.kubectl("annotate", "pods", "--all", "--overwrite", f"{NAMESPACE}/{name}={version}")
+
+    def write(self, name: str, text: str) -> None:
+        """Change a file, here and in its Secret."""
+        write(name, text)
+        self.push(next(secret for secret, files in SECRETS.items() if name in files))
+
+    def probe(self, *names: str) -> None:
+        """A folder that Kubernetes mounts sees every change."""
+
+    def create(self) -> None:
+        """Create the namespace and the Secrets that are missing, with a new secret."""
+        self.kubectl("apply", "--filename", str(MANIFESTS / "base" / "namespace.yaml"))
+        if fill():
+            print(f"Made a new secret, in the namespace {NAMESPACE}.")
+        for name in SECRETS:
+            self.push(name)
+
+    def apply(self) -> None:
+        """Build the images, apply the manifests of `local`, and wait until everything runs as they say."""
+        manifests = self.kubectl("kustomize", str(MANIFESTS / "overlays" / "local"))
+        for app in APPS:
+            manifests = manifests.replace(f"{NAMESPACE}-{app}:local", self.image(app))
+        self.kubectl("apply", "--filename", "-", input=manifests)
+        for name in ("gateway", *APPS):
+            try:
+                self.kubectl(
+                    "rollout", "status", f"deployment/{name}", f"--timeout={STARTED:.0f}s", timeout=2 * STARTED
+                )
+            except subprocess.CalledProcessError as error:
+                print(self.kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={name}"), file=sys.stderr)
+                sys.exit(
+                    f"{name} is not what the manifests say: {error.stderr.strip()}\nWhat ran before goes on. `kubectl"
+                    f" logs` and `kubectl describe` of these pods, in the namespace {NAMESPACE}, may say why."
+                )
+            print(f"{name} runs", flush=True)
+
+    def image(self, app: str) -> str:
+        """Build the image of an app, give it to the nodes, and return its name, which says what is in it."""
+        name, environ = f"{NAMESPACE}-{app}", {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        folder = str(ROOT / "apps" / app)
+        if subprocess.run(["docker", "build", "--tag", f"{name}:local", folder], env=environ).returncode:
+            sys.exit(f"{app} cannot be built: the lines above say why. Nothing was changed.")
+        found = docker("image", "inspect", "--format", "{{.Id}}", f"{name}:local").strip()
+        tagged = f"{name}:{found.removeprefix('sha256:')[:12]}"
+        docker("tag", f"{name}:local", tagged)
+        if command := local_command(self.context):
+            subprocess.run([*command.split(), tagged], capture_output=True, text=True, check=True, timeout=STARTED)
+        return tagged
+
+    def delete(self) -> None:
+        """Remove everything but the namespace and the Secrets, and wait until it has ended."""
+        kinds = "deployments,services,networkpolicies,configmaps"
+        words = ["--selector", PART_OF, "--cascade=foreground"]
+        self.kubectl("delete", kinds, *words, timeout=STARTED)
+
+    def pods(self) -> list[Pod]:
+        """Return the pods of the gateway and of the origins that run, and are not about to end."""
+        found = []
+        for item in json.loads(self.kubectl("get", "pods", "--output", "json"))["items"]:
+            labels, metadata = item["metadata"].get("labels", {}), item["metadata"]
+            name, part = (labels.get(f"app.kubernetes.io/{label}") for label in ("name", "component"))
+            secret = "gateway" if name == "gateway" else part
+            states = item["status"].get("containerStatuses", [])
+            if (
+                secret in SECRETS
+                and "deletionTimestamp" not in metadata
+                and any(s["state"].get("running") for s in states)
+            ):
+                found.append(Pod(metadata["name"], secret, all(state["ready"] for state in states)))
+        return found
+
+    def running(self, all_of_them: bool = False) -> list["Gateway"]:
+        """Return the gateways that are ready to answer."""
+        return [Gateway(self, pod) for pod in self.pods() if pod.secret == "gateway" and pod.ready]
+
+    def curl_line(self, key: str) -> str:
+        """Return commands for a request through the gateway."""
+        return (
+            f"kubectl --context {self.context} --namespace {NAMESPACE} port-forward service/gateway 8080:8080 &\n"
+            f"curl -i http://127.0.0.1:8080/falcon/protected -H 'Authorization: Bearer {key}'"
+        )
+
+
+class Gateway:
+    """One pod of the gateway, and all origins."""
+
+    arrival = 180.0  # a kubelet looks once a minute, if nothing tells it
+
+    def __init__(self, cluster: Cluster, pod: Pod) -> None:
+        self.cluster, self.pod = cluster, pod
+
+    def send(self, commands: str) -> str:
+        return self.run(self.pod, "bash", "-c", THROUGH_BASH, input=commands)
+
+    def run(self, pod: Pod, *words: str, **how: Any) -> str:
+        """Run a command in a pod, and return what it prints; raises CalledProcessError."""
+        return self.cluster.kubectl("exec", "--stdin", pod.name, "--", *words, **how)
+
+    def unseen(self) -> dict[str, list[str]]:
+        with ThreadPoolExecutor(4) as pool:
+            pods = [self.pod, *(pod for pod in self.cluster.pods() if pod.secret == "origin")]
+            found = zip(pods, pool.map(self.unseen_by, pods), strict=True)
+            return {pod.name: names for pod, names in found if names}
+
+    def unseen_by(self, pod: Pod) -> list[str]:
+        """Return the files that a pod sees otherwise."""
+        try:
+            folder = f"{MOUNTED}/{pod.secret}"
+            return differing(folder, SECRETS[pod.secret], lambda *words: self.run(pod, *words))
+        except subprocess.CalledProcessError:
+            if pod.name in {other.name for other in self.cluster.pods()}:
+                raise
+            return []  # it has ended meanwhile
+
+    def origins_say(self, seconds: float) -> str:
+        words = ["--selector", "app.kubernetes.io/component=origin", "--prefix", "--tail=-1", "--max-log-requests=100"]
+        log = self.cluster.kubectl("logs", *words, f"--since={math.ceil(seconds)}s")
+        return re.sub(r"(?m)^\[pod/([^/]+)/[^\]]+\]", r"\1", log)
+
+
+def local_command(context: str) -> str | None:
+    """Return what gives an image to a cluster on this machine, or None if it is not known to be on this machine."""
+    for pattern, command in LOCAL.items():
+        if found := re.fullmatch(pattern, context):
+            return found.expand(command)
+    return None
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Give the cluster of CONTEXT, or the one that kubectl reaches if it is on this machine."""
+    if not shutil.which("kubectl"):
+        sys.exit("This needs kubectl (https://kubernetes.io/docs/tasks/tools).")
+    named = os.environ.get("CONTEXT", "")
+    lines = subprocess.run(["kubectl", "config", "get-contexts", "--output", "name"], capture_output=True, text=True)
+    known = lines.stdout.split()
+    words = ["kubectl", "config", "current-context"]
+    context = named or subprocess.run(words, capture_output=True, text=True).stdout.strip()
+    if context not in known:
+        sys.exit(f"kubectl has no context {context!r}. CONTEXT= may name one of: {' '.join(known) or 'none'}")
+    if not named and local_command(context) is None:
+        sys.exit(f"The current context may be a cluster that others use. If it is meant, name it: CONTEXT={context}")
+    print(f"The cluster is {context}.", flush=True)
+    with TemporaryDirectory() as folder:
+        os.chdir(folder)
+        found = Cluster(context)
+        found.pull()
+        yield found
