@@ -88,12 +88,13 @@ class SharedSecret:
         self._accepted = [secret for secret in dict.fromkeys((current, previous)) if current and secret]
         self._next_look = 0.0 if self._problems else time.monotonic() + 1
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, again: bool = True) -> bytes:
         path = self._environ.get(name + "_FILE")
         try:
             secret = Path(path).read_bytes() if path else os.fsencode(self._environ.get(name, ""))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError):
-            return b""  # as if the file were empty
+            # As if the file were empty. Once more, because Kubernetes removes the old folder when it has put a new one there.
+            return self._read(name, again=False) if again else b""
         except OSError as error:  # says nothing about the file; the path is not logged, it may be a secret by mistake
             self._problems.add(f"Cannot look at {name}_FILE, what was there before still counts: {error.strerror}")
             return self._known.get(name, b"")

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import threading
@@ -216,6 +217,47 @@ def test_a_changed_file_takes_effect_within_a_second(tmp_path: Path, clock: Call
     assert rule.check([b"new"]) == NOT_CONFIGURED
 
 
+def test_a_secret_that_kubernetes_changes(
+    tmp_path: Path, clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that finds the folder of before, and then its file gone, finds the new one; a second later it counts.
+
+    The kubelet writes a new folder, renames a link to it over `..data`, and removes the old one (its AtomicWriter).
+    """
+    names = ("shared_secret", "shared_secret_previous")
+    for name in names:
+        (tmp_path / name).symlink_to(f"..data/{name}")
+
+    def change(version: int) -> None:
+        (folder := tmp_path / f"..{version}").mkdir()
+        for name, secret in zip(names, (version, version - 1), strict=True):
+            (folder / name).write_text(f"secret {secret}")
+        (tmp_path / "..data_tmp").symlink_to(folder.name)
+        (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+        if version > 1:
+            shutil.rmtree(tmp_path / f"..{version - 1}")
+
+    change(1)
+    rule = SharedSecret({f"{name.upper()}_FILE": str(tmp_path / name) for name in names})
+    assert rule.check("secret 1") is None
+    read, version = Path.read_bytes, 1
+
+    def changed_meanwhile(path: Path) -> bytes:
+        nonlocal version
+        found = path.resolve()
+        if changing == path.name and version < expected:
+            change(version := version + 1)
+        return read(found)
+
+    monkeypatch.setattr(Path, "read_bytes", changed_meanwhile)
+    for expected, changing in enumerate(names * 2, 2):
+        clock(1)
+        assert rule.check(f"secret {expected - 1}") is None, changing
+        clock(1)
+        assert [rule.check(f"secret {number}") for number in (expected, expected - 1)] == [None, None], changing
+    assert rule.check("secret 1") == INVALID
+
+
 def test_no_thread_goes_on_with_what_is_old(tmp_path: Path, clock: Callable[[float], None]) -> None:
     """While one thread reads the file, others wait for the result: what they know may be hours old."""
     file = tmp_path / "secret"
@@ -317,7 +359,7 @@ def test_a_previous_secret_that_is_missing_is_no_problem(
         clock(0.5)
         for _ in range(3):
             assert rule.check("right") is None
-    assert read == ["current", "previous"]
+    assert read == ["current", "previous", "previous"]  # what is not there is asked for once more
     assert caplog.text == ""
 
 
