@@ -39,15 +39,15 @@ def served(service: CarefulService) -> Iterator[int]:
         return await asyncio.start_server(connected, "127.0.0.1", 0)
 
     async def stop() -> None:
+        loop.remove_reader(server.sockets[0])  # or what it accepts as it is closed is neither connected nor closed
+        await turns()  # until what was accepted is connected
         server.close()
-        for _ in range(3):  # what was accepted may be connected only then
-            await turns()
-            for writer in writers:
-                writer.transport.abort()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await turns()  # until the connections are closed
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result()
