@@ -108,12 +108,15 @@ test-oldest: .venv/tests/$(INSTALLED) $(OLDEST) # run the contract with the olde
 	$(TESTS)/pytest --oldest tests/apps/test_contract.py -k test_case
 
 test-copies: .venv/tests/$(INSTALLED) .venv/docs/$(INSTALLED) # test copies of the apps, set up as their READMEs say, the pages, the wheel and other languages
-	$(TESTS)/pytest --copies -m 'not stack and not bench' \
+	$(TESTS)/pytest --copies -m 'not stack and not cluster and not bench' \
 		tests/apps/test_contract.py tests/apps/test_services.py tests/apps/test_starters.py tests/kubernetes tests/pages \
 		tests/broken/test_check.py tests/broken/test_languages.py
 
 test-stack: .venv/tests/$(INSTALLED) # the same for what `make up` starts, with Docker
 	$(TESTS)/pytest -m stack
+
+test-cluster: .venv/tests/$(INSTALLED) # the same for what `make cluster-up` starts, in the cluster that kubectl reaches, or CONTEXT=
+	$(TESTS)/pytest -m cluster tests/kubernetes
 
 test-bench: .venv/bench/$(INSTALLED) $(ENVS) # run the bench quickly and check its results
 	.venv/bench/bin/pytest -m bench

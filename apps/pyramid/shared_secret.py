@@ -93,7 +93,7 @@ class SharedSecret:
         try:
             secret = Path(path).read_bytes() if path else os.fsencode(self._environ.get(name, ""))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError):
-            # As if the file were empty. Once more, because Kubernetes removes the old folder when it has put a new one there.
+            # As if the file were empty. Once more: Kubernetes removes the old folder when it has put a new one there.
             return self._read(name, again=False) if again else b""
         except OSError as error:  # says nothing about the file; the path is not logged, it may be a secret by mistake
             self._problems.add(f"Cannot look at {name}_FILE, what was there before still counts: {error.strerror}")

@@ -8,9 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ SECRETS = {"origin": (CURRENT, PREVIOUS), "gateway": (KEYS, SENT)}  # by name, w
 MOUNTED = "/run/secrets"  # where a pod has the files, in a folder with the name of the Secret
 LOCAL = {  # the contexts of clusters on this machine, and the command that gives those an image of its Docker engine
     r"kind-(.+)": r"kind load docker-image --name \1",
-    r"minikube": "minikube image load",
+    r"minikube": "minikube --profile minikube image load",
     r"docker-desktop|orbstack|rancher-desktop": "",  # they have it
 }
 
@@ -51,7 +52,8 @@ class Cluster:
     def kubectl(self, *words: str, timeout: float = PATIENCE, **how: Any) -> str:
         """Run a command of kubectl, and return what it prints; raises CalledProcessError."""
         command = ["kubectl", "--context", self.context, "--namespace", NAMESPACE, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout, **how)
+        how = how if "input" in how else {**how, "stdin": subprocess.DEVNULL}  # what is there may be for others
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=timeout, **how)
         return str(done.stdout)
 
     def pull(self) -> None:
@@ -68,14 +70,14 @@ class Cluster:
         data = {file: base64.b64encode(Path(file).read_bytes()).decode() for file in SECRETS[name]}
         if all(known.get("data", {}).get(file) == text for file, text in data.items()):
             return
-        if owners := known["metadata"].get("ownerReferences"):
-            sys.exit(f"{owners[0]['kind']} {owners[0]['name']} keeps the Secret {name}: change it there.")
+        self.refuse_kept(name)
         changed = json.dumps({**known, "data": {**known.get("data", {}), **data}})
         verb = "replace" if name in self.secrets else "create"
         self.secrets[name] = json.loads(self.kubectl(verb, "--filename", "-", "--output", "json", input=changed))
         version = self.secrets[name]["metadata"]["resourceVersion"]
         # A kubelet looks at a pod that has changed at once, and at the others once a minute.
-        self.kubectl("annotate", "pods", "--all", "--overwrite", f"{NAMESPACE}/{name}={version}")
+        with suppress(subprocess.SubprocessError):  # a pod may have ended meanwhile
+            self.kubectl("annotate", "pods", "--all", "--overwrite", f"{NAMESPACE}/{name}={version}")
 
     def write(self, name: str, text: str) -> None:
         """Change a file, here and in its Secret."""
@@ -83,7 +85,14 @@ class Cluster:
         self.push(next(secret for secret, files in SECRETS.items() if name in files))
 
     def probe(self, *names: str) -> None:
-        """A folder that Kubernetes mounts sees every change."""
+        """A folder that Kubernetes mounts sees every change, but it has to be possible to make one."""
+        for name in self.secrets:
+            self.refuse_kept(name)
+
+    def refuse_kept(self, name: str) -> None:
+        """Exit with a message if another object keeps a Secret as it is."""
+        if owners := self.secrets.get(name, {}).get("metadata", {}).get("ownerReferences"):
+            sys.exit(f"{owners[0]['kind']} {owners[0]['name']} keeps the Secret {name}: change it there.")
 
     def create(self) -> None:
         """Create the namespace and the Secrets that are missing, with a new secret."""
@@ -93,11 +102,17 @@ class Cluster:
         for name in SECRETS:
             self.push(name)
 
-    def apply(self) -> None:
-        """Build the images, apply the manifests of `local`, and wait until everything runs as they say."""
+    def manifests(self) -> str:
+        """Build the images, and return the manifests of `local` with their names."""
+        if local_command(self.context) is None:
+            print("Its nodes need the images that are built here; nothing brings them there.", flush=True)
         manifests = self.kubectl("kustomize", str(MANIFESTS / "overlays" / "local"))
         for app in APPS:
             manifests = manifests.replace(f"{NAMESPACE}-{app}:local", self.image(app))
+        return manifests
+
+    def apply(self, manifests: str) -> None:
+        """Apply manifests, and wait until everything runs as they say."""
         self.kubectl("apply", "--filename", "-", input=manifests)
         for name in ("gateway", *APPS):
             try:
@@ -148,14 +163,15 @@ class Cluster:
         return found
 
     def running(self, all_of_them: bool = False) -> list["Gateway"]:
-        """Return the gateways that are ready to answer."""
-        return [Gateway(self, pod) for pod in self.pods() if pod.secret == "gateway" and pod.ready]
+        """Return the gateways that run; one that is not ready may get requests soon, with what it has read."""
+        return [Gateway(self, pod) for pod in self.pods() if pod.secret == "gateway"]
 
     def curl_line(self, key: str) -> str:
         """Return commands for a request through the gateway."""
         return (
             f"kubectl --context {self.context} --namespace {NAMESPACE} port-forward service/gateway 8080:8080 &\n"
-            f"curl -i http://127.0.0.1:8080/falcon/protected -H 'Authorization: Bearer {key}'"
+            f"curl -i --retry 9 --retry-connrefused http://127.0.0.1:8080/falcon/protected"
+            f" -H 'Authorization: Bearer {key}'"
         )
 
 
@@ -168,7 +184,14 @@ class Gateway:
         self.cluster, self.pod = cluster, pod
 
     def send(self, commands: str) -> str:
-        return self.run(self.pod, "bash", "-c", THROUGH_BASH, input=commands)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.run(self.pod, "bash", "-c", THROUGH_BASH, input=commands)
+            except subprocess.CalledProcessError as error:
+                if "Connection refused" not in error.stderr or time.monotonic() > end:  # it has just started
+                    raise
+            time.sleep(0.5)
 
     def run(self, pod: Pod, *words: str, **how: Any) -> str:
         """Run a command in a pod, and return what it prints; raises CalledProcessError."""
@@ -191,7 +214,14 @@ class Gateway:
             return []  # it has ended meanwhile
 
     def origins_say(self, seconds: float) -> str:
-        words = ["--selector", "app.kubernetes.io/component=origin", "--prefix", "--tail=-1", "--max-log-requests=100"]
+        words = [
+            "--selector",
+            "app.kubernetes.io/component=origin",
+            "--prefix",
+            "--tail=-1",
+            "--max-log-requests=100",
+            "--ignore-errors",
+        ]
         log = self.cluster.kubectl("logs", *words, f"--since={math.ceil(seconds)}s")
         return re.sub(r"(?m)^\[pod/([^/]+)/[^\]]+\]", r"\1", log)
 

@@ -113,7 +113,7 @@ class Key(NamedTuple):
     since: str = ""
 
 
-def keys() -> dict[str, Key]:
+def keys(where: str = f"{FOLDER.name}/") -> dict[str, Key]:
     """Return the keys by the names of their consumers; a line that is wrong ends the command with a message."""
     known: dict[str, Key] = {}
     for number, line in enumerate(stored_lines(), 1):
@@ -138,7 +138,7 @@ def keys() -> dict[str, Key]:
         elif words[0] in {key.digest for key in known.values()}:
             problem = "the same key is already in a line above it: remove one of them"
         if problem:
-            sys.exit(f"Nothing was changed, because line {number} of {FOLDER.name}/{KEYS} is wrong: {problem}.")
+            sys.exit(f"Nothing was changed, because line {number} of {where}{KEYS} is wrong: {problem}.")
         known[words[1]] = Key(*words)
     return known
 
@@ -151,7 +151,7 @@ def stored_lines() -> list[str]:
 
 def add(home: Home, name: str) -> None:
     """Make a key, and print it: it is not stored."""
-    if name in keys():
+    if name in keys(home.where):
         sys.exit(
             f"{name} already has a key, which is not stored. `{home.make}revoke NAME={name}` first, or use another"
             " name."
@@ -183,7 +183,7 @@ def revoke(home: Home, name: str) -> None:
     """Revoke a consumer's key."""
     if not (places := home.running(all_of_them=True)):
         print("No gateway is running from here. One that runs elsewhere still accepts the key.", file=sys.stderr)
-    known = keys()
+    known = keys(home.where)
     if name not in known:
         sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
     forget(known[name].digest, places)
@@ -396,9 +396,10 @@ def cluster_up(home: Cluster) -> None:
     """Start everything in a cluster, and bring what runs there up to date."""
     if not shutil.which("docker"):
         sys.exit("This needs Docker, to build the images.")
+    manifests = home.manifests()
     home.create()
-    keys()
-    home.apply()
+    keys(home.where)
+    home.apply(manifests)
     curl(home)
 
 
@@ -412,7 +413,7 @@ def cluster_down(home: Cluster) -> None:
 
 def curl(home: Home) -> None:
     """Print a curl command that works; the first time, make a key for it."""
-    if keys():
+    if keys(home.where):
         again = f"`{home.make}key NAME=...` makes another."
         print(f"{home.curl_line('KEY')}\nReplace KEY by a key that was shown before; {again}")
     else:
@@ -537,6 +538,8 @@ def main() -> None:
     function, usage = options.pop("function"), options.pop("usage")
     refuse_unknown(function, usage)
     with cluster() if usage.startswith("make cluster-") else machine(function) as home:
+        if isinstance(home, Cluster) and function in (add, revoke, rotate) and not home.secrets:
+            sys.exit(f"Nothing is there yet. Run {home.start} first.")
         function(home, **options)
 
 

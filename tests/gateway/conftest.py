@@ -11,7 +11,7 @@ from shared.apps import APPS, ROOT
 from tests.contract.case import Case, Result
 from tests.contract.target import Target
 from tests.gateway.checks import BROKEN_GATEWAYS, BrokenGateway, Running, Start, started
-from tests.gateway.contract import UNANSWERED
+from tests.gateway.contract import checked
 from tests.gateway.runner import HAPROXY, Edit, Gateway, System, as_it_is, waiting
 from tests.processes import Service
 from tests.selection import parameters, values
@@ -123,9 +123,4 @@ def system(haproxy: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.fixture
 def case_result(case: Case, target: Target) -> Result:
     """Give the result of a case of the contract, run through the gateway; skip a case that cannot be checked there."""
-    result = case.run(target)
-    if result.outcome == "not checked":
-        pytest.skip(result.reason)
-    if case.name == UNANSWERED and result.outcome == "failed":
-        pytest.xfail("HAProxy 3.2 closes the connection without an answer")
-    return result
+    return checked(case, target)

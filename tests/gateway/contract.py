@@ -1,5 +1,8 @@
 """The gateway as a target of the contract: a service that answers only clients with a key."""
 
+import pytest
+
+from tests.contract.case import Case, Result
 from tests.contract.groups import CASES
 from tests.contract.target import Instance, NotCheckedError, Target
 
@@ -21,3 +24,13 @@ def as_target(gateway: Instance, key: str) -> Target:
         raise NotCheckedError(f"The gateway has no state {state}.")
 
     return Target("gateway", find, f"Bearer {key}", header="Authorization", protected="/falcon/protected")
+
+
+def checked(case: Case, target: Target) -> Result:
+    """Return the result of a case that is run through a gateway; skip one that cannot be checked there."""
+    result = case.run(target)
+    if result.outcome == "not checked":
+        pytest.skip(result.reason)
+    if case.name == UNANSWERED and result.outcome == "failed":
+        pytest.xfail("HAProxy 3.2 closes the connection without an answer")
+    return result

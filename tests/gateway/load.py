@@ -13,10 +13,15 @@ CLIENTS = 4
 
 
 class BusyClients:
-    """Clients that send request after request on kept connections; they count the requests and keep the failures."""
+    """Clients that send request after request; they count the requests and keep the failures.
 
-    def __init__(self, url: str, key: str, trust: str | None = None) -> None:
+    They keep their connections, unless each request is to have one of its own.
+    """
+
+    def __init__(self, url: str, key: str, trust: str | None = None, keep: bool = True) -> None:
         self.url, self.trust, self.headers = url, trust, {"Authorization": f"Bearer {key}"}
+        if not keep:
+            self.headers["Connection"] = "close"
         self.ended = threading.Event()
         self.sent = 0
         self.lost: list[str] = []
@@ -35,9 +40,9 @@ class BusyClients:
 
 
 @contextmanager
-def busy(url: str, key: str, trust: str | None = None) -> Iterator[BusyClients]:
+def busy(url: str, key: str, trust: str | None = None, keep: bool = True) -> Iterator[BusyClients]:
     """Keep a gateway busy for as long as the block lasts; `trust` is a file with the authority of its certificate."""
-    clients = BusyClients(url, key, trust)
+    clients = BusyClients(url, key, trust, keep)
     with ThreadPoolExecutor(CLIENTS) as pool:
         running = [pool.submit(clients.send) for _ in range(CLIENTS)]
         try:

@@ -14,42 +14,23 @@ from typing import Any
 
 import requests
 
-from shared.apps import ROOT
-from tests.commands import ENVIRON
+from tests.checkout import DEADLINE, Checkout
 from tests.contract.http1 import Address
 from tests.processes import end, free_port, spawn
 
-DEADLINE = 600.0  # seconds; for building images too
 LABEL = "label=com.docker.compose."
 
 
-class Stack:
+class Stack(Checkout):
     """A copy of the repository, and what runs from it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.project = folder, f"origin-guard-{secrets.token_hex(4)}"
-        self.environ = {**ENVIRON, "COMPOSE_PROJECT_NAME": self.project, "DOCKER_BUILDKIT": "1"}
+        super().__init__(folder)
+        self.project = self.environ["COMPOSE_PROJECT_NAME"] = f"origin-guard-{secrets.token_hex(4)}"
         self.address = Address("127.0.0.1", free_port())
         self.url = f"http://{self.address}"
         self.default, self.origins = f"{self.project}_default", f"{self.project}_origins"  # its networks
         self.last_line = self.key = ""
-        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-        for path in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / path, folder / path)
-
-    def run(self, *command: str, fails: bool = False, **changes: Any) -> str:
-        """Run a command, and return everything that it prints."""
-        done = subprocess.run(
-            command, cwd=self.folder, env={**self.environ, **changes}, timeout=DEADLINE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert bool(done.returncode) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
-        return done.stdout
-
-    def make(self, *words: str, fails: bool = False, **changes: str) -> str:
-        """Run `make`, and return everything that it prints."""
-        return self.run("make", *words, fails=fails, **changes)
 
     def interrupt(self, event: str, container: str, *words: str) -> str:
         """Run `make`, press Ctrl-C at the first event of a container, and return everything that `make` prints."""
@@ -147,12 +128,6 @@ class Stack:
         new = self.file("new")
         shutil.copy2(self.file(name), new)
         new.replace(self.file(name))
-
-    def edit(self, app: str, old: str, new: str) -> None:
-        """Change a text in an app; what runs stays as it is."""
-        path = self.folder / "apps" / app / "app.py"
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
 
     def remove(self) -> None:
         """Remove all that was made for it in Docker."""
