@@ -27,6 +27,7 @@ class App(NamedTuple):
     server: str  # what runs it, in words
     start: str  # the command that serves it, in its folder and its environment
     check: str  # where the check is plugged in, in words
+    on_granian: bool = True  # whether every required case for behind a gateway passes there too
 
     @property
     def command(self) -> "list[str]":
@@ -37,6 +38,17 @@ class App(NamedTuple):
     def folder(self) -> Path:
         """Its folder in this repository."""
         return ROOT / "apps" / self.name
+
+    @property
+    def granian(self) -> str:
+        """The command that serves it on granian instead, for the shell, or an empty text."""
+        options = '--host "${HOST:-%s}" --port "${PORT:-%s}" --workers "${WEB_CONCURRENCY:-1}"' % (HOST, PORT)  # noqa: UP031
+        return f"{GRANIAN} {self.interface.lower()} {options} app:app" if self.on_granian else ""
+
+    @property
+    def gives_up(self) -> str:
+        """One line on what granian is not for."""
+        return f"{GIVES_UP} apps/{self.name}/README.md says what it gives up."
 
     def packages(self) -> "dict[str, str]":
         """Return the pinned versions of what its pyproject.toml depends on, by the names that stand there."""
@@ -56,12 +68,14 @@ def require_python() -> None:
 
 
 GUNICORN, UVICORN = "gunicorn", "python app.py"
+GRANIAN = "granian --http 1 --respawn-failed-workers --interface"  # an interface, and where it listens, come after it
+GIVES_UP = "granian is for behind a gateway that normalises requests, and that alone can reach this."
 APPS = {
     app.name: app
     for app in (
         App("falcon", "Falcon", 8001, "WSGI", "gunicorn, gevent", GUNICORN, "middleware, `process_request`"),
         App("fastapi", "FastAPI", 8002, "ASGI", "uvicorn, h11 and uvloop", UVICORN, "`__call__` of a subclass"),
-        App("cherrypy", "CherryPy", 8003, "WSGI", "gunicorn, gevent", GUNICORN, "request class"),
+        App("cherrypy", "CherryPy", 8003, "WSGI", "gunicorn, gevent", GUNICORN, "request class", False),
         App("pyramid", "Pyramid", 8004, "WSGI", "gunicorn, gevent", GUNICORN, "execution policy, wrapped"),
         App("litestar", "Litestar", 8005, "ASGI", "uvicorn, h11 and uvloop", UVICORN, "`__call__` of a subclass"),
     )

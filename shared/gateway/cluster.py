@@ -43,18 +43,24 @@ class Cluster:
     """What runs in the namespace of one cluster; the current folder has the files of its Secrets."""
 
     make, start, where = "make cluster-", "`make cluster-up`", "the Secret's "
-    repair = "Its node has not brought it there: `kubectl get events` may say why."
+    nobody = "No gateway is running."
 
     def __init__(self, context: str) -> None:
         self.context = context
+        self.command = f"kubectl --context {context} --namespace {NAMESPACE}"
+        self.repair = f"Its node has not brought it there: `{self.command} get events` may say why."
         self.secrets: dict[str, dict[str, Any]] = {}
 
     def kubectl(self, *words: str, timeout: float = PATIENCE, **how: Any) -> str:
         """Run a command of kubectl, and return what it prints; raises CalledProcessError."""
-        command = ["kubectl", "--context", self.context, "--namespace", NAMESPACE, *words]
+        command = [*self.command.split(), *words]
         how = how if "input" in how else {**how, "stdin": subprocess.DEVNULL}  # what is there may be for others
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=timeout, **how)
         return str(done.stdout)
+
+    def missing(self) -> list[str]:
+        """Return the names of the Secrets that are not there."""
+        return [name for name in SECRETS if name not in self.secrets]
 
     def pull(self) -> None:
         """Write the files of the Secrets that there are into the current folder."""
@@ -73,7 +79,12 @@ class Cluster:
         self.refuse_kept(name)
         changed = json.dumps({**known, "data": {**known.get("data", {}), **data}})
         verb = "replace" if name in self.secrets else "create"
-        self.secrets[name] = json.loads(self.kubectl(verb, "--filename", "-", "--output", "json", input=changed))
+        try:
+            self.secrets[name] = json.loads(self.kubectl(verb, "--filename", "-", "--output", "json", input=changed))
+        except subprocess.CalledProcessError as error:
+            if "(Conflict)" not in error.stderr:
+                raise
+            sys.exit(f"Somebody else has just changed the Secret {name}. Run the command again.")
         version = self.secrets[name]["metadata"]["resourceVersion"]
         # A kubelet looks at a pod that has changed at once, and at the others once a minute.
         with suppress(subprocess.SubprocessError):  # a pod may have ended meanwhile
@@ -93,6 +104,14 @@ class Cluster:
         """Exit with a message if another object keeps a Secret as it is."""
         if owners := self.secrets.get(name, {}).get("metadata", {}).get("ownerReferences"):
             sys.exit(f"{owners[0]['kind']} {owners[0]['name']} keeps the Secret {name}: change it there.")
+
+    def refuse_others(self) -> None:
+        """Exit with a message if what runs there is not from images that were built here."""
+        form = "jsonpath={.items[*].spec.template.spec.containers[*].image}"
+        words = ["get", "deployments", "--selector", PART_OF, "--output", form]
+        others = [image for image in self.kubectl(*words).split() if not image.startswith((NAMESPACE, "haproxy:"))]
+        if others:
+            sys.exit(f"{others[0]} runs there, which was not built here: apply shared/kubernetes/overlays/production.")
 
     def create(self) -> None:
         """Create the namespace and the Secrets that are missing, with a new secret."""
@@ -120,10 +139,13 @@ class Cluster:
                     "rollout", "status", f"deployment/{name}", f"--timeout={STARTED:.0f}s", timeout=2 * STARTED
                 )
             except subprocess.CalledProcessError as error:
-                print(self.kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={name}"), file=sys.stderr)
+                its_own = ["--selector", f"app.kubernetes.io/name={name}"]
+                print(self.kubectl("get", "pods", *its_own), file=sys.stderr)
+                with suppress(subprocess.CalledProcessError):  # one has no log yet
+                    print(self.kubectl("logs", *its_own, "--tail=20", "--prefix"), file=sys.stderr)
                 sys.exit(
-                    f"{name} is not what the manifests say: {error.stderr.strip()}\nWhat ran before goes on. `kubectl"
-                    f" logs` and `kubectl describe` of these pods, in the namespace {NAMESPACE}, may say why."
+                    f"{name} is not what the manifests say: {error.stderr.strip()}\nWhat ran before goes on. The lines"
+                    f" above, or `{self.command} describe pods`, say why. Mend it, and run {self.start} again."
                 )
             print(f"{name} runs", flush=True)
 
@@ -142,7 +164,7 @@ class Cluster:
 
     def delete(self) -> None:
         """Remove everything but the namespace and the Secrets, and wait until it has ended."""
-        kinds = "deployments,services,networkpolicies,configmaps"
+        kinds = "deployments,services,networkpolicies,configmaps,horizontalpodautoscalers,poddisruptionbudgets"
         words = ["--selector", PART_OF, "--cascade=foreground"]
         self.kubectl("delete", kinds, *words, timeout=STARTED)
 
@@ -169,7 +191,7 @@ class Cluster:
     def curl_line(self, key: str) -> str:
         """Return commands for a request through the gateway."""
         return (
-            f"kubectl --context {self.context} --namespace {NAMESPACE} port-forward service/gateway 8080:8080 &\n"
+            f"{self.command} port-forward service/gateway 8080:8080 &\n"
             f"curl -i --retry 9 --retry-connrefused http://127.0.0.1:8080/falcon/protected"
             f" -H 'Authorization: Bearer {key}'"
         )

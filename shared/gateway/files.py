@@ -209,6 +209,7 @@ SETTINGS: dict[str, Callable[[str], str]] = {  # what `make up` and `make gatewa
     "CERT": certificate,
     "TRUSTED": networks,
     "PROXY_PROTOCOL": networks,
+    "SERVER": like("granian", "granian, for the apps that can run on it"),
     "CORS": like(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", "the origin of a page, such as https://app.example"),
     **{f"{app.upper()}_REPLICAS": number(1, 10) for app in APPS},
 }

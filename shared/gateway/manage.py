@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from shared.apps import APPS, ROOT
+from shared.apps import APPS, GIVES_UP, ROOT
 from shared.gateway.cluster import Cluster, cluster
 from shared.gateway.files import (
     CERT,
@@ -59,6 +59,7 @@ class Home(Protocol):
     start: str  # the commands that start a gateway
     where: str  # what stands before the name of a file in messages
     repair: str  # what helps where somebody does not see a file
+    nobody: str  # what is said where no gateway runs
 
     def write(self, name: str, text: str) -> None:
         """Change a file for all that have it."""
@@ -81,6 +82,7 @@ class Machine:
         "Another file of that name has replaced the one that Docker shows there. `make up` replaces what does not see"
         " it, the origins one replica after the other."
     )
+    nobody = "No gateway is running from here. One that runs elsewhere still accepts the key."
 
     def write(self, name: str, text: str) -> None:
         write(name, text)
@@ -182,7 +184,7 @@ def forget(digest: str, places: Sequence[Place]) -> None:
 def revoke(home: Home, name: str) -> None:
     """Revoke a consumer's key."""
     if not (places := home.running(all_of_them=True)):
-        print("No gateway is running from here. One that runs elsewhere still accepts the key.", file=sys.stderr)
+        print(home.nobody, file=sys.stderr)
     known = keys(home.where)
     if name not in known:
         sys.exit(f"{name} has no key. Consumers with a key: {' '.join(known) or 'none'}")
@@ -196,12 +198,12 @@ def revoke(home: Home, name: str) -> None:
 
 def list_keys(home: Home) -> None:
     """Print the consumers, and since when they have their keys."""
-    known = keys()
+    known = keys(home.where)
     width = max(map(len, known), default=0)
     for key in known.values():
         print(f"{key.consumer:{width}}  {f'since {key.since}' if key.since else 'since an unknown day'}")
     if not known:
-        print("No consumer has a key. `make key NAME=acme` makes one.")
+        print(f"No consumer has a key. `{home.make}key NAME=acme` makes one.")
 
 
 def warn(home: Home, places: Sequence[Place]) -> None:
@@ -376,6 +378,8 @@ def up(home: Machine) -> None:
     keys()
     keep_settings()
     install_certificate()
+    if settings().get("SERVER"):
+        print(GIVES_UP)
     with built(*APPS) as run_from_it:
         if in_docker():
             accept_sent(home)
@@ -396,19 +400,21 @@ def cluster_up(home: Cluster) -> None:
     """Start everything in a cluster, and bring what runs there up to date."""
     if not shutil.which("docker"):
         sys.exit("This needs Docker, to build the images.")
+    home.refuse_others()
     manifests = home.manifests()
     home.create()
     keys(home.where)
+    accept_sent(home)
     home.apply(manifests)
+    arrive(home, "The gateways send what they sent before.")
+    switch(gateways(home))  # they read the secret when they start, and it may have been changed by hand
     curl(home)
 
 
 def cluster_down(home: Cluster) -> None:
     """Stop what runs in a cluster; keys and secrets stay."""
     home.delete()
-    print(
-        "It has ended. The keys and the secrets are still there; `kubectl delete namespace origin-guard` removes them."
-    )
+    print(f"It has ended. `{home.command} delete secrets origin gateway` removes the keys and the secret too.")
 
 
 def curl(home: Home) -> None:
@@ -515,6 +521,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("cluster-up", cluster_up, "make cluster-up"),
     ("cluster-down", cluster_down, "make cluster-down"),
     ("cluster-key", add, "make cluster-key NAME=acme"),
+    ("cluster-keys", list_keys, "make cluster-keys"),
     ("cluster-revoke", revoke, "make cluster-revoke NAME=acme"),
     ("cluster-rotate", rotate, "make cluster-rotate"),
 ]
@@ -538,8 +545,8 @@ def main() -> None:
     function, usage = options.pop("function"), options.pop("usage")
     refuse_unknown(function, usage)
     with cluster() if usage.startswith("make cluster-") else machine(function) as home:
-        if isinstance(home, Cluster) and function in (add, revoke, rotate) and not home.secrets:
-            sys.exit(f"Nothing is there yet. Run {home.start} first.")
+        if isinstance(home, Cluster) and function not in (cluster_up, cluster_down) and home.missing():
+            sys.exit(f"There is no Secret {' and no Secret '.join(home.missing())}. Run {home.start} first.")
         function(home, **options)
 
 

@@ -132,9 +132,9 @@ def test_the_printed_commands_work(cluster: Cluster) -> None:
 
 def test_nothing_secret_is_shown(cluster: Cluster) -> None:
     """Who may look at everything but Secrets learns neither the secret nor a key."""
-    shown = cluster.kubectl("get", "all,configmaps,events", "--output", "json") + cluster.kubectl(
-        "logs", "--selector", PARTS, "--tail=-1"
-    )
+    log = cluster.kubectl("logs", "--selector", PARTS, "--tail=-1", "--max-log-requests=20")
+    assert "/protected" in log
+    shown = cluster.kubectl("get", "all,configmaps,events", "--output", "json") + log
     for word in (cluster.secret("origin", "shared_secret"), cluster.key):
         assert word not in shown
         assert base64.b64encode(word.encode()).decode() not in shown

@@ -151,7 +151,7 @@ class Cluster:
         self.asked: list[tuple[list[str], str]] = []  # the commands, and what they were given to read
         self.refused: list[str] = []
         self.arrived: dict[str, bool] = {}  # whether everybody saw everything when a gateway was last told to forget
-        self.says, self.away, self.content = "", AWAY, dict[str, str]()
+        self.says, self.away, self.content, self.images = "", AWAY, dict[str, str](), ""
 
     def add(self, name: str, **told: Any) -> None:
         """Add or replace a pod."""
@@ -214,6 +214,8 @@ class Cluster:
                 kept = [kind_of(item) not in kinds.split(",") or label not in item for item in self.objects]
                 self.objects = [item for item, stays in zip(self.objects, kept, strict=True) if stays]
                 self.pods, self.secrets = {}, {} if label == "kind: " and "secrets" in kinds else self.secrets
+            case ["get", "deployments", *_]:
+                return 0, self.images
             case ["logs", *_]:
                 return 0, self.says
             case ["rollout", *_] | ["get", "pods", "--selector", _]:
@@ -448,7 +450,7 @@ def test_which_cluster(pretended: Pretended) -> None:
 
 @fails_for(
     ignored=cluster('os.environ.get("CONTEXT", "")', '""'),
-    the_current_one=cluster('"--context", self.context, ', '"--context", "kind-a", '),
+    the_current_one=cluster("--context {context} ", "--context kind-a "),
     anything=cluster("if context not in known", "if False"),
     others_unnamed=cluster("{' '.join(known) or 'none'}", "kubectl"),
     no_kubectl=cluster('if not shutil.which("kubectl")', "if False"),
@@ -528,7 +530,7 @@ def test_images(pretended: Pretended) -> None:
 
 @fails_for(
     secrets_later=manage(
-        "    home.create()\n    keys(home.where)\n    home.apply(manifests)",
+        "    home.create()\n    keys(home.where)\n    accept_sent(home)\n    home.apply(manifests)",
         "    home.apply(manifests)\n    home.create()",
     ),
     one_secret=cluster("for name in SECRETS:\n            self.push(name)", "self.push('origin')"),
@@ -757,7 +759,7 @@ def test_somebody_else_changes_a_secret(pretended: Pretended) -> None:
     ):
         pretended.events = [[f"changes {name}", "replace", count]]
         output = pretended.run(*words, fails=True)
-        assert "(Conflict)" in output
+        assert f"Somebody else has just changed the Secret {name}. Run the command again." in output
         assert "ogk_" not in output
         pretended.later()
         pretended.run(*words)
@@ -791,13 +793,16 @@ def test_another_object_keeps_a_secret(pretended: Pretended) -> None:
     namespace_too=cluster('kinds = "', 'kinds = "namespaces,'),
     something_left=cluster("networkpolicies,configmaps", "configmaps"),
     of_others_too=cluster('"--selector", PART_OF', '"--all", "--wait"'),
-    nothing_said=manage("The keys and the secrets are still there; ", ""),
+    nothing_said=manage("removes the keys and the secret too", "is possible"),
 )
 def test_down(pretended: Pretended) -> None:
     """The namespace, the Secrets and what others have there stay, and the message says so; the rest is deleted."""
     pretended.objects = [*manifests().split("---\n"), "\nkind: Service\n  name: of-others\n"]
     known = {**pretended.secrets}
-    assert "The keys and the secrets are still there; `kubectl delete namespace origin" in pretended.run("cluster-down")
+    message = (
+        "--context kind-a --namespace origin-guard delete secrets origin gateway` removes the keys and the secret too."
+    )
+    assert message in pretended.run("cluster-down")
     left = [re.findall(r"(?m)^kind: .*|^  name: .*", item) for item in pretended.objects]
     assert left == [["kind: Namespace", "  name: origin-guard"], ["kind: Service", "  name: of-others"]]
     assert pretended.secrets == known
@@ -838,6 +843,29 @@ def test_a_loop_that_reads_names(pretended: Pretended) -> None:
     with (pretended.root / "names").open() as names:
         pretended.run("cluster-key", "a", given=names)
         assert names.read() == "b\nc\n"
+
+
+def test_what_was_not_built_here(pretended: Pretended) -> None:
+    """`make cluster-up` leaves it alone, and says what is meant for it."""
+    pretended.images = "haproxy:3.2 origin-guard-falcon:1234 registry.example/origin-guard-fastapi@sha256:00"
+    output = pretended.run("cluster-up", fails=True)
+    assert "registry.example/origin-guard-fastapi@sha256:00 runs there" in output
+    assert "overlays/production" in output
+    assert not pretended.log("apply")
+
+
+def test_a_secret_that_was_changed_by_hand(pretended: Pretended) -> None:
+    """`make cluster-up` makes the gateways send one that the origins accept."""
+    data = pretended.secrets["origin"]["data"]
+    data["shared_secret"] = encoded("another")
+    pretended.refusing = list  # type: ignore[method-assign]  # they do, until it is mended
+    pretended.run("cluster-up")
+    assert {pod.sent for pod in pretended.gateways()} == {"another"}
+
+
+def test_the_list_of_consumers(pretended: Pretended) -> None:
+    """It is that of the cluster."""
+    assert "acme  since an unknown day" in pretended.run("cluster-keys")
 
 
 @pytest.mark.parametrize("command", ["cluster-key", "cluster-revoke"])

@@ -197,7 +197,10 @@ def test_images_and_ports(overlay: str) -> None:
 
 
 def test_production() -> None:
-    """Every image of ours has a digest, and every Deployment a budget and a scale."""
+    """Every image has a digest, and every Deployment a budget, and a scale that alone says how many there are."""
+    assert re.fullmatch(r"haproxy@sha256:[0-9a-f]{64}", container("gateway", "production")["image"])
+    for name in DEPLOYMENTS:
+        assert "replicas" not in deployment(name, "production")["spec"]
     for app in APPS:
         assert re.fullmatch(
             rf"registry\.example/origin-guard-{app}@sha256:[0-9a-f]{{64}}", container(app, "production")["image"]
@@ -232,5 +235,5 @@ def test_gateway_api(app: str) -> None:
     (selector,) = policy["targetSelectors"]
     assert selector["matchLabels"].items() <= route["metadata"]["labels"].items()
     names = {(item["kind"], item["metadata"]["name"]) for item in built("gateway-api")}
-    assert ("Deployment", "gateway") not in names
+    assert not [name for _, name in names if name.startswith(("gateway", "settings"))]
     assert ("Deployment", app) in names
