@@ -9,6 +9,10 @@ DOCS_PORT := 8010
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
 INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
+FASTER = $(filter granian,$(SERVER))$(if $(filter command,$(firstword $(origin SERVER))),$(if $(filter-out granian,$(SERVER)),$(error \
+	SERVER is granian or nothing, not $(SERVER))))
+GRANIAN := $(strip $(foreach app,$(APPS),$(if $(shell $(PYTHON) -m shared.apps granian $(app)),$(app))))
+FAST := $(GRANIAN:%=.venv/granian-%/$(INSTALLED))
 OLDEST := $(APPS:%=.venv/oldest-%/$(INSTALLED))
 TESTS := .venv/tests/bin
 MANAGE = TYPED='$(typed)' $(PYTHON) -m shared.gateway.manage
@@ -34,21 +38,22 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: help run $(APPS:%=run-%) new gateway up down key keys revoke rotate upgrade reload \
-	cluster-up cluster-down cluster-key cluster-revoke cluster-rotate test-cluster \
+	cluster-up cluster-down cluster-key cluster-keys cluster-revoke cluster-rotate test-cluster \
 	test $(APPS:%=test-%) test-oldest test-copies test-stack test-bench contract check report bench bench-readme docs docs-site docs-serve lint format sync lock clean setup
 
 help: # list the targets
 	@awk -F ' # ' '/^## / { print "\n" substr($$0, 4) ":" } \
-		/^[a-z-]+:.* # / { split($$1, name, ":"); printf "  make %-12s %s\n", name[1], $$2 } \
-		/^\$$\(APPS:%=[a-z]+-%\):/ { match($$1, /[a-z]+-/); printf "  make %-12s %s\n", substr($$1, RSTART, RLENGTH) "<app>", $$2 }' Makefile
+		/^[a-z-]+:.* # / { split($$1, name, ":"); printf "  make %-14s %s\n", name[1], $$2 } \
+		/^\$$\(APPS:%=[a-z]+-%\):/ { match($$1, /[a-z]+-/); printf "  make %-14s %s\n", substr($$1, RSTART, RLENGTH) "<app>", $$2 }' Makefile
 	@printf '\nwhere <app> is one of: %s\n' "$(APPS)"
 
 ## Run
-$(APPS:%=run-%): run-%: .venv/%/$(INSTALLED) setup # serve one app
-	@shared/run.sh $* $(call field,port,$*) $(call field,start,$*)
+$(APPS:%=run-%): run-%: .venv/$(FASTER:%=%-)%/$(INSTALLED) setup # serve one app; SERVER=granian is faster, for behind a gateway alone
+	@shared/run.sh $* $(call field,port,$*) $(FASTER:%=%-)$* '$(call field,$(or $(FASTER),start),$*)' \
+		'$(if $(FASTER),$(call field,gives_up,$*))'
 
 run: $(ENVS) setup # serve all five at once; Ctrl-C ends them
-	@$(MAKE) PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
+	@$(MAKE) SERVER= PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
 
 new: # copy an app to a new folder: FROM=falcon TO=../my-api
 	@$(PYTHON) -m shared.new "$$FROM" "$$TO" $(PYTHON)
@@ -91,6 +96,9 @@ cluster-down: # stop what `make cluster-up` started
 cluster-key: # make an API key there: NAME=acme; it is printed once
 	@$(MANAGE) cluster-key '$(NAME)'
 
+cluster-keys: # list the consumers that have a key there
+	@$(MANAGE) cluster-keys
+
 cluster-revoke: # revoke a key there: NAME=acme
 	@$(MANAGE) cluster-revoke '$(NAME)'
 
@@ -98,8 +106,9 @@ cluster-rotate: # replace the secret there while everything runs
 	@$(MANAGE) cluster-rotate
 
 ## Test
-test: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) $(ENVS) # start every app as a real server and run the contract against it
+test: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) $(ENVS) $(FAST) # start every app as a real server and run the contract against it
 	$(TESTS)/pytest
+	$(TESTS)/pytest --granian tests/apps/test_contract.py -k test_case
 
 $(APPS:%=test-%): test-%: .venv/tests/$(INSTALLED) .venv/grown/$(INSTALLED) .venv/%/$(INSTALLED) # the same for one app, without the gateway
 	$(TESTS)/pytest --app $* tests/apps tests/broken tests/bench
@@ -129,7 +138,7 @@ check: .venv/tests/$(INSTALLED) # run the contract against any running service: 
 	@BY_MAKE=1 $(TESTS)/python -m tests.contract check $(call given,URL) $(if $(filter-out 0,$(QUIET)),--quiet) \
 		$(foreach option,$(OPTIONS),$(call given,$(call variable,$(option)),--$(option)=))
 
-bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every app on every server; QUICK=1 takes about two minutes
+bench: .venv/bench/$(INSTALLED) $(ENVS) # measure what the check costs, and every app on every server; QUICK=1 takes about three minutes
 	@.venv/bench/bin/python -m tests.bench --output $(BUILD)/bench $(if $(QUICK),--quick) $(call option,PARTS,parts)
 
 ## Documents
@@ -173,6 +182,8 @@ sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared
 lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) $(LOCK) pyproject.toml -o requirements.txt && \
 		$(abspath $(UV)) $(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt) || exit; done
+	for app in $(GRANIAN); do (cd apps/$$app && $(abspath $(UV)) $(LOCK) pyproject.toml --group granian \
+		-c requirements.txt -o requirements-granian.txt) || exit; done
 	$(UV) $(LOCK) --group contract -o tests/contract/requirements.txt
 	$(UV) $(LOCK) --group tests -o tests/requirements.txt
 	$(UV) $(LOCK) --group grown -o tests/apps/grown.txt
@@ -198,6 +209,9 @@ $(BUILD)/docs:
 .venv/docs/$(INSTALLED): shared/docs/requirements.txt
 .venv/bench/$(INSTALLED): tests/bench/requirements.txt
 $(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt
+$(FAST): .venv/granian-%/$(INSTALLED): apps/%/requirements-granian.txt
+$(filter-out $(FAST),$(APPS:%=.venv/granian-%/$(INSTALLED))): .venv/granian-%/$(INSTALLED):
+	@echo '$* does not meet the contract on granian. These do: $(GRANIAN).' >&2; exit 1
 .venv/%/$(INSTALLED): | $(UV)
 	@echo "Setting up .venv/$*"
 	@rm -rf .venv/$*

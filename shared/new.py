@@ -25,13 +25,20 @@ FILES = (  # what each app has of its own
     "requirements.txt",
     "test_app.py",
 )
-NAMED = ("pyproject.toml", "README.md", "requirements-dev.txt", "requirements.txt")  # files with the app's name in them
+NAMED = (  # files with the app's name in them
+    "pyproject.toml",
+    "README.md",
+    "requirements-dev.txt",
+    "requirements-granian.txt",
+    "requirements.txt",
+)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def files(app: App) -> list[Path]:
     """Return the files that an app consists of; its folder may hold others, which are not copied."""
-    return [app.folder / name for name in (*FILES, *COPIES[app.interface])]
+    names = (*FILES, *COPIES[app.interface], *(["requirements-granian.txt"] if app.granian else []))
+    return [app.folder / name for name in names]
 
 
 def new(source: str, target: str, python: str = "python3") -> str:
@@ -59,7 +66,7 @@ def new(source: str, target: str, python: str = "python3") -> str:
         draft.mkdir()
         for file in files(APPS[source]):
             shutil.copy(file, draft)
-        for file in (draft / name for name in NAMED):
+        for file in filter(Path.exists, (draft / name for name in NAMED)):
             file.write_text(file.read_text().replace(f"origin-guard-{source}", name))
         (draft / ".env").touch(0o600)
         (draft / ".env").write_text(f"SHARED_SECRET={secrets.token_urlsafe(32)}\n")

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Serve one app from its own environment: shared/run.sh NAME PORT COMMAND...
+# Serve one app: shared/run.sh NAME PORT ENVIRONMENT COMMAND NOTE. The environment is a folder in .venv; the shell reads the
+# command; the note is printed, if there is one.
 # The secret comes from .env, unless the environment sets one, even an empty one.
 set -eu
 name=$1
-port=$2
-shift 2
+port=$2 environment=$3 command=$4 note=${5-}
 absolute() { # because the app runs in another folder
     case $1 in
         /*) printf %s "$1" ;;
@@ -44,7 +44,8 @@ curl -i '$url/healthz'
 curl -i '$url/protected'
 curl -i '$url/protected' -H '${SHARED_SECRET_HEADER:-X-Shared-Secret}: $quoted'
 EOT
+[ -z "$note" ] || echo "$note"
 
-PATH=$PWD/.venv/$name/bin:$PATH
+PATH=$PWD/.venv/$environment/bin:$PATH
 cd "apps/$name"
-exec "$@"
+eval "exec $command"

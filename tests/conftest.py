@@ -75,10 +75,19 @@ def phase(item: pytest.Item) -> Phase:
     return Phase.BACKGROUND if case.group in SLOW_GROUPS else Phase.FIRST
 
 
+def is_wanted(item: pytest.Item) -> bool:
+    """Return whether a test is about the app, and what is required of the server, that were asked for."""
+    app, case = (parameters(item).get(name) for name in ("app", "case"))
+    if app and item.config.getoption("app") not in (None, app):
+        return False
+    if not item.config.getoption("granian") or not isinstance(case, Case):
+        return True
+    return APPS[str(app)].on_granian and case.requirement.level_at("gateway") == "required"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the apps that were not asked for, and put the tests in their order."""
-    chosen = config.getoption("app")
-    others = [item for item in items if chosen and parameters(item).get("app", chosen) != chosen]
+    """Leave out what was not asked for, and put the tests in their order."""
+    others = [item for item in items if not is_wanted(item)]
     config.hook.pytest_deselected(items=others)
     items[:] = sorted((item for item in items if item not in others), key=phase)
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import requests
 
 from shared.apps import ROOT
-from tests.contract.http1 import Address
+from tests.contract.http1 import NO_ANSWER, Address, exchange, request
 from tests.contract.target import Instance
 
 KEPT = ("LANG", "LC_ALL", "PATH", "TMPDIR")  # of the environment; the rest could change a service
@@ -166,6 +166,27 @@ class Service:
     def stop(self) -> None:
         """End the process and all that it started, at once: a graceful end is for the contract to check."""
         end(self.process)
+
+
+class UnloggedService(Service):
+    """A service that may have no access log: it is ready when it answers the open path."""
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_DEADLINE
+        while not self._answers():
+            if self.process.poll() is not None:
+                kind = PortTakenError if "in use" in self.log() else RuntimeError
+                raise kind(f"{self.name} ended with status {self.process.returncode} at its start:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} was not ready after {START_DEADLINE:.0f} s:\n{self.tail()}")
+            time.sleep(0.002)
+
+    def _answers(self) -> bool:
+        """Return whether the open path is answered; the answer comes from this process, because it has not ended."""
+        try:
+            return exchange(self.address, request("/healthz").replace(b"<host>", b"a.test"), 5).status == 200
+        except NO_ANSWER:
+            return False
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -39,7 +39,7 @@ def quick_start(folder: Path) -> str:
     """Return the requests that `make run-falcon` prints, in Markdown, and their answers without the header fields."""
     app = APPS["falcon"]
     (log := folder / "log").touch()
-    command = [str(ROOT / "shared" / "run.sh"), app.name, str(app.port), *app.command]
+    command = [str(ROOT / "shared" / "run.sh"), app.name, str(app.port), app.name, app.start]
     with Service(app.name, command, ROOT, {"SHARED_SECRET": SECRET}, log) as service:
         requests = re.findall(r"curl .+", service.log())
         answers = [run(request, folder).splitlines() for request in requests]

@@ -10,7 +10,7 @@ import pytest
 
 from shared.apps import APPS, ROOT
 from tests.apps.documents import README, is_whole, quick_start, versions, with_answers, with_results
-from tests.apps.running import PREVIOUS, SECRET, build, set_up
+from tests.apps.running import PLAIN, PREVIOUS, SECRET, build, set_up
 from tests.contract.case import Exchange
 from tests.contract.report import Results, write_report
 from tests.contract.target import Target
@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let copies be tested instead of the apps, and a report be written."""
     parser.addoption("--copies", action="store_true", help="test copies of the apps, set up as their READMEs say")
     parser.addoption("--oldest", action="store_true", help="run the apps with the oldest versions that they allow")
+    parser.addoption("--granian", action="store_true", help="run the apps on granian, as behind a gateway")
     parser.addoption("--report", type=Path, help="write how the contract went to this folder, as HTML and as JSON")
 
 
@@ -69,7 +70,7 @@ def services(
     request: pytest.FixtureRequest, starters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Services]:
     """Give the running service of an app in a state; what tests are known to need is started side by side, ahead."""
-    oldest = request.config.getoption("--oldest")
+    other = next((name for name in ("oldest", "granian") if request.config.getoption(f"--{name}")), None)
     started: dict[tuple[str, str], Future[Service]] = {}
     lock = threading.Lock()
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -78,8 +79,9 @@ def services(
             with lock:
                 if (app, state) not in started:
                     folder = tmp_path_factory.mktemp(f"{app}-{state}")
-                    programs = ROOT / ".venv" / f"oldest-{app}" / "bin" if oldest else None
-                    service = build(app, state, starters.get(app), folder, programs)
+                    programs = ROOT / ".venv" / f"{other}-{app}" / "bin" if other else None
+                    start = APPS[app].granian if other == "granian" else ""
+                    service = build(app, state, starters.get(app), folder, programs, start)
                     started[app, state] = pool.submit(service.__enter__)
                 return started[app, state]
 
@@ -104,9 +106,10 @@ def service(services: Services, app: str, state: str) -> Service:
 
 
 @pytest.fixture(scope="session")
-def targets(services: Services) -> dict[str, Target]:
+def targets(services: Services, pytestconfig: pytest.Config) -> dict[str, Target]:
     """Give every app as what the contract is run against."""
+    previous = PLAIN if pytestconfig.getoption("granian") else PREVIOUS
     return {
-        app: Target(app, lambda state, app=app: services(app, state).instance(), SECRET, PREVIOUS, paths=PATHS)  # type: ignore[misc]
+        app: Target(app, lambda state, app=app: services(app, state).instance(), SECRET, previous, paths=PATHS)  # type: ignore[misc]
         for app in APPS
     }

@@ -9,10 +9,11 @@ from tests.apps.faults import FAULTS, with_fault
 from tests.commands import run
 from tests.contract.target import STATES, environ
 from tests.markdown import readme_code
-from tests.processes import Service
+from tests.processes import Service, UnloggedService
 
 SECRET = secrets.token_urlsafe(32)
 PREVIOUS = 'any text: ünï "$(x)" \\ ;{}#%d <b>, a comma, voilà'  # the last byte is 0xA0, a space in Latin-1
+PLAIN = "the-secret-before"  # for granian, which gives WSGI apps no header values but ASCII
 OWN_STATES = STATES | {  # and those that only tests of these apps need
     "crash": STATES["configured"],
     "changing-files": STATES["files"],
@@ -25,11 +26,13 @@ OWN_STATES = STATES | {  # and those that only tests of these apps need
 }
 
 
-def build(app: str, state: str, starter: Path | None, folder: Path, programs: Path | None = None) -> Service:
+def build(
+    app: str, state: str, starter: Path | None, folder: Path, programs: Path | None = None, start: str = ""
+) -> Service:
     """Return a service, not started, with its log in the folder; it is a copy of the app if the state changes files.
 
     `starter` is the folder of a copy that was set up as a user sets it up, with its own environment in .venv;
-    `programs` is where the programs of another environment are.
+    `programs` is where the programs of another environment are, and `start` another start command, for the shell.
     """
     log, home = folder / "log", starter or APPS[app].folder
     log.touch()
@@ -38,8 +41,10 @@ def build(app: str, state: str, starter: Path | None, folder: Path, programs: Pa
         code = home / "app.py"
         code.write_text(with_fault(code.read_text(), state))
     programs = programs or (starter and starter / ".venv" / "bin")
-    command = APPS[app].command
-    return Service(app, command, home, environ(OWN_STATES[state], SECRET, PREVIOUS), log, programs)
+    command = ["sh", "-c", f"exec {start}"] if start else APPS[app].command
+    kind = UnloggedService if start else Service
+    previous = PLAIN if start else PREVIOUS
+    return kind(app, command, home, environ(OWN_STATES[state], SECRET, previous), log, programs)
 
 
 def set_up(app: str, folder: Path) -> Path:

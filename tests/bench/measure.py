@@ -17,8 +17,7 @@ import requests
 from shared.apps import ROOT
 from tests.bench.results import Speed, Spread
 from tests.bench.variants import BenchError
-from tests.contract.http1 import NO_ANSWER, exchange, request
-from tests.processes import START_DEADLINE, PortTakenError, Service, end, spawn
+from tests.processes import UnloggedService, end, spawn
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 FIRST, OTHERS, LAST = CORES[:1], CORES[: max(2, len(CORES) - 1)], CORES[-1:]  # one worker, two workers, the load
@@ -39,8 +38,8 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class Started(Service):
-    """A service that may have no access log: it is ready when it answers the open path."""
+class Started(UnloggedService):
+    """A service that runs on some cores, and knows how long its start took."""
 
     cores: Sequence[int] = FIRST  # it runs on these
     began: float
@@ -52,21 +51,8 @@ class Started(Service):
             return super().spawn()
 
     def _wait_until_ready(self) -> None:
-        while not self._answers():
-            if self.process.poll() is not None:
-                kind = PortTakenError if "in use" in self.log() else RuntimeError
-                raise kind(f"{self.name} ended with status {self.process.returncode} at its start:\n{self.tail()}")
-            if time.monotonic() > self.began + START_DEADLINE:
-                raise RuntimeError(f"{self.name} was not ready after {START_DEADLINE:.0f} s:\n{self.tail()}")
-            time.sleep(0.002)
+        super()._wait_until_ready()
         self.seconds_to_start = time.monotonic() - self.began
-
-    def _answers(self) -> bool:
-        """Return whether the open path is answered; the answer comes from this process, because it has not ended."""
-        try:
-            return exchange(self.address, request("/healthz").replace(b"<host>", b"a.test"), 5).status == 200
-        except NO_ANSWER:
-            return False
 
     def family(self) -> list[psutil.Process]:
         """Return the process and all below it."""

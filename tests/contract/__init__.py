@@ -3,4 +3,4 @@
 This folder can be copied out alone: it knows none of the apps, and needs what its requirements.txt names.
 """
 
-VERSION = "2.0"  # of the contract: CHANGELOG.md says what each has changed
+VERSION = "2.1"  # of the contract: CHANGELOG.md says what each has changed

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from shared.apps import APPS, ROOT
+from shared.apps import APPS, GIVES_UP, ROOT
 from tests.contract.case import Case, Result
 from tests.contract.http1 import DEADLINE, Address, request, respond
 from tests.contract.target import Instance, Target
@@ -540,6 +540,20 @@ def test_without_tls_again(stack: Stack, tls: str) -> None:
     """An empty CERT ends it."""
     stack.make("up", "CERT=")
     assert stack.status("falcon") == 200
+
+
+def test_a_faster_server(stack: Stack) -> None:
+    """SERVER=granian replaces the apps that can run on it, without losing a request, and says what it is not for."""
+    with busy(f"{stack.url}/falcon/protected", stack.key) as load:
+        printed = stack.make("up", "SERVER=granian")
+    assert load.lost == []
+    assert GIVES_UP in printed
+    for app in APPS:
+        assert stack.status(app) == 200
+        assert ("granian" in stack.compose("exec", "--no-TTY", app, "cat", "/proc/1/cmdline", "/proc/7/cmdline")) == bool(
+            APPS[app].granian
+        )
+    stack.make("up", "SERVER=")
 
 
 def test_secrets_do_not_leak(stack: Stack) -> None:

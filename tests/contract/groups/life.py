@@ -34,6 +34,7 @@ UPLOAD = Requirement(
     "A request that is refused before its body has come is answered, and not cut off: a proxy would lose the answer.",
     "RFC 9112 section 9.6",
     "Go on reading for a while after the answer, and discard what comes: what is not read resets the connection.",
+    normalised=True,
 )
 RELOAD = Requirement(
     "During a reload a request on a kept connection is answered, or the connection is closed before it is sent.",

@@ -16,9 +16,11 @@ LIMIT = Requirement(
     "A header without end is cut off, and other clients are answered meanwhile.",
     "RFC 9110 section 5.4; RFC 9112 section 3; ASVS 5.0 15.2.2; CWE-770",
     "Limit the request line and the header section: some tens of kilobytes are plenty.",
+    normalised=True,
 )
 MEMORY = replace(
     LIMIT,
+    normalised=False,
     requirement="An endless header, or an endless body without the secret, uses less than 20 MB of memory.",
     hint="Limit the header section, and do not read the body of a request that is refused.",
 )

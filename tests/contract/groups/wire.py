@@ -32,6 +32,7 @@ UNDERSCORE = Requirement(
     "RFC 9110 section 5.1; RFC 3875 section 4.1.18; CVE-2015-0219",
     "Use a server that does not fold `_` into `-`, or make it drop such fields: nginx `underscores_in_headers off`, "
     "gunicorn `header_map = 'drop'`.",
+    normalised=True,
 )
 ALONE = replace(
     UNDERSCORE,
