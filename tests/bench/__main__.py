@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def options() -> argparse.Namespace:
     return chosen
 
 
+def folder_for(output: Path, quick: bool, parts: Sequence[str]) -> Path:
+    """Return the folder for the results of a run, so that only a whole one replaces the last whole one."""
+    if quick:
+        return output / "quick"
+    return output if set(parts) == set(MODULES) else output / "parts"
+
+
 def check_machine() -> None:
     """End the program where something is missing that the bench needs."""
     missing = [name for name, found in (("wrk", shutil.which("wrk")), ("haproxy", HAPROXY)) if not found]
@@ -62,8 +70,9 @@ def main() -> None:
     scale = QUICK if chosen.quick else FULL
     parts = [MODULES[name] for name in chosen.parts]
     results = Measurements(datetime.now(UTC).isoformat(timespec="seconds"), scale, machine())
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    file = chosen.output / FILE
+    output = folder_for(chosen.output, chosen.quick, chosen.parts)
+    output.mkdir(parents=True, exist_ok=True)
+    file = output / FILE
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, Progress(*COLUMNS) as progress:
             bench = Bench(scale, Path(folder), progress, parts)
@@ -79,8 +88,8 @@ def main() -> None:
         sys.exit(f"\nInterrupted. {kept}")
     finally:
         end_all()
-    charts.draw(results, chosen.output)
-    print(f"Written to {chosen.output}/: {FILE} and a chart for each part.")
+    charts.draw(results, output)
+    print(f"Written to {output}/: {FILE} and a chart for each part.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from shared.apps import APPS
-from tests.bench.results import Kind, Measurements, Spread, Via
+from tests.bench.results import Front, Kind, Measurements, Spread, Via
 
 GOOD, BAD, BARE, INK = "#2f6fb3", "#d9822b", "#9aa5b1", "#1f2933"
 matplotlib.use("svg")
@@ -88,7 +88,7 @@ def draw_apps(results: Measurements) -> Figure:
     figure, panels = plt.subplots(len(groups), figsize=(7, 1.6 * len(groups)))
     for axes, (app, rows) in zip(panels, groups.items(), strict=True):
         notes = [f"{row.speed.cpu.median:.0f} µs, {row.speed.rps.median:,.0f} req/s" for row in rows]
-        colors = [BARE if row.kind in (Kind.UNCHECKED, Kind.PASTED) else GOOD for row in rows]
+        colors = [BARE if row.kind in (Kind.UNCHECKED, Kind.PUBLISHED) else GOOD for row in rows]
         bars(axes, [row.kind for row in rows], [row.speed.cpu for row in rows], colors, notes)
         axes.set_title(app, loc="left", fontweight="bold")
     figure.suptitle("CPU time per request, by kind of request; as shipped, one worker on one core")
@@ -114,6 +114,33 @@ def draw_growth(results: Measurements) -> Figure:
     panels[0].set_ylabel("requests/s")
     figure.suptitle("Direct and through the gateway; on two cores the second worker shares one with load and gateway")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def draw_gateway(results: Measurements) -> Figure:
+    """CPU time per request of each gateway, on the most connections."""
+    most = max(row.connections for row in results.gateway)
+    rows = [row for row in results.gateway if row.connections == most and row.front != Front.DIRECT]
+    figure, axes = plt.subplots(figsize=(7, 1.8))
+    notes = [f"{row.speed.cpu.median:.0f} µs, {row.speed.rps.median:,.0f} req/s" for row in rows]
+    colors = [GOOD if row.front == Front.OURS else BARE for row in rows]
+    bars(axes, [row.front for row in rows], [row.speed.cpu for row in rows], colors, notes)
+    axes.set_title(f"CPU time per request of a gateway on one core, on {most} connections", loc="left")
+    return figure
+
+
+def draw_replicas(results: Measurements) -> Figure:
+    """Requests per second by the number of replicas."""
+    figure, axes = plt.subplots(figsize=(4, 3))
+    for (app, rows), color in zip(by_app(results.replicas).items(), (GOOD, BAD), strict=True):
+        xs, ys = [row.replicas for row in rows], [row.speed.rps.median for row in rows]
+        axes.plot(xs, ys, color=color, marker="o", markersize=3, label=app)
+    axes.set_xticks(xs)
+    axes.set_ylim(0)
+    axes.set_xlabel("replicas")
+    axes.set_ylabel("requests/s")
+    axes.legend(frameon=False)
+    axes.set_title(f"Behind the gateway in Docker, on {results.machine.cores} cores", loc="left")
     return figure
 
 
@@ -162,7 +189,9 @@ CHARTS: dict[str, Callable[[Measurements], Figure]] = {
     "rule": draw_rule,
     "apps": draw_apps,
     "growth": draw_growth,
+    "gateway": draw_gateway,
     "sizes": draw_sizes,
+    "replicas": draw_replicas,
     "servers": draw_servers,
 }
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from rich.progress import Progress
 
 from shared.app.shared_secret import HEADER
-from shared.apps import APPS
+from shared.apps import APPS, ROOT
 from tests.bench.measure import CORES, FIRST, Load, Round, Started
 from tests.bench.results import Machine, Scale
 from tests.bench.variants import Edits, copy
@@ -29,10 +29,10 @@ CONFIGURED = {"SHARED_SECRET": SECRET}
 PROTECTED, OPEN = "/protected", "/healthz"
 PACKAGES = (
     *APPS,
-    *("gunicorn", "gevent", "uvicorn", "uvloop", "httptools", "granian", "hypercorn", "waitress", "cheroot"),
+    *("gunicorn", "gevent", "uvicorn", "uvloop", "httptools", "zttp", "granian", "hypercorn", "waitress", "cheroot"),
 )
 FULL = Scale(
-    seconds=1.0, rounds=3, starts=4, groups=list(GROUPS), processes=15, values=3, images=True, contract_seconds=8.0
+    seconds=1.0, rounds=3, starts=4, groups=list(GROUPS), processes=15, values=3, images=True, contract_seconds=14.0
 )
 QUICK = Scale(
     seconds=0.5, rounds=1, starts=1, groups=["wire"], processes=2, values=1, images=False, contract_seconds=1.0
@@ -104,8 +104,20 @@ def first_line(*command: str) -> str:
     return (done.stdout + done.stderr).partition("\n")[0].strip()
 
 
+def commit() -> str:
+    """Return the commit that is checked out, "and changes" where files differ from it; without git nothing."""
+    try:
+        name, changes = (
+            subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{name} and changes" if changes else name
+
+
 def machine() -> Machine:
-    """Return this machine and the versions that are installed on it."""
+    """Return this machine, the versions that are installed on it, and the commit."""
     cpus = Path("/proc/cpuinfo")
     model = re.search(r"^model name\s*: (.+)", cpus.read_text(), re.MULTILINE) if cpus.exists() else None
     return Machine(
@@ -116,4 +128,5 @@ def machine() -> Machine:
         wrk=re.sub(r" \[.*| Copyright.*", "", first_line("wrk", "--version")),
         haproxy=re.sub(r" .*", "", first_line(str(HAPROXY), "-v").removeprefix("HAProxy version ")),
         versions={"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        commit=commit(),
     )

@@ -4,23 +4,29 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import psutil
 import pytest
+import requests
 
 from shared.app.shared_secret import HEADER
 from shared.apps import APPS, ROOT
 from tests.apps.running import SECRET
 from tests.bench import charts, tables, time_rule
-from tests.bench.measure import Load, Started
-from tests.bench.parts import MODULES, growth
-from tests.bench.results import FILE, PARTS, Kind, Measurements, Speed, Spread, Via
-from tests.bench.run import PROGRAMS
-from tests.bench.variants import PASTED, WITHOUT, BenchError, copy, servers
+from tests.bench.__main__ import folder_for
+from tests.bench.measure import Load, Round, Started
+from tests.bench.parts import MODULES, gateway, growth, replicas, sizes
+from tests.bench.parts.servers import as_row
+from tests.bench.results import FILE, NEED_DOCKER, PARTS, Front, Kind, Measurements, ReplicaRow, Speed, Spread, Via
+from tests.bench.run import PROGRAMS, commit
+from tests.bench.variants import PUBLISHED, WITHOUT, BenchError, copy, servers
 from tests.commands import ENVIRON
+from tests.contract.case import Result
 from tests.contract.groups import CASES
 
 pytestmark = pytest.mark.bench
@@ -53,12 +59,16 @@ def output(process: subprocess.Popen[str]) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the folder that a quick run has written to."""
     build = tmp_path_factory.mktemp("build")
+    (whole := build / "bench" / FILE).parent.mkdir()
+    whole.write_text("of a whole run")
     process = make("bench", "QUICK=1", f"BUILD={build}", TMPDIR=str(tmp_path_factory.mktemp("tmp")))
     text = output(process)
     assert process.returncode == 0, text
     for app in APPS:
         assert f"\n{app} " in text
-    return build / "bench"
+    assert f"Written to {build}/bench/quick/" in text.splitlines()[-1]
+    assert whole.read_text() == "of a whole run"
+    return build / "bench" / "quick"
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +97,16 @@ def test_rule(measured: Measurements) -> None:
 
 def test_apps(measured: Measurements) -> None:
     """A row for each app and each kind of request."""
-    kinds = ("unchecked", "protected", "pasted", "missing", "wrong", "open")
+    kinds = ("unchecked", "protected", "published", "missing", "wrong", "open")
     assert tuple(Kind) == kinds
     assert [(row.app, row.kind) for row in measured.apps] == [(app, kind) for app in APPS for kind in kinds]
     for row in measured.apps:
         assert is_measured(row.speed), row
         assert is_spread(row.of_unchecked), row
+        assert row.of_published is not None, row
+        assert is_spread(row.of_published), row
+        base = {Kind.UNCHECKED: row.of_unchecked, Kind.PUBLISHED: row.of_published}.get(row.kind)
+        assert base in (None, Spread(1, 1, 1))
 
 
 def test_growth(measured: Measurements) -> None:
@@ -110,6 +124,52 @@ def test_growth(measured: Measurements) -> None:
         assert is_measured(row.speed), row
 
 
+def test_gateway(measured: Measurements) -> None:
+    """A row for each gateway that is installed, and number of connections; the table has a line for each gateway."""
+    expected = [point for point in gateway.POINTS if gateway.NGINX or point[0] != Front.NGINX]
+    assert [(row.front, row.connections) for row in measured.gateway] == expected
+    for row in measured.gateway:
+        assert is_measured(row.speed), row
+        assert row.program[-1].isdigit()
+        if row.front == Front.DIRECT:
+            assert row.added_p50 == row.added_p99 == Spread(0, 0, 0)
+    for front, *cells in table_lines(tables.gateway(measured)):
+        assert (tables.NOT_MEASURED in cells) == (front == Front.NGINX and not gateway.NGINX)
+    measured = replace(measured, gateway=[row for row in measured.gateway if row.front != Front.NGINX])
+    assert set(table_lines(tables.gateway(measured))[-1]) == {Front.NGINX, tables.NOT_MEASURED}
+
+
+def table_lines(made: str) -> list[list[str]]:
+    """Return the cells of each line of a table in Markdown, without its head."""
+    return [line.strip("| ").split(" | ") for line in made.splitlines() if line.startswith("|")][2:]
+
+
+def test_replicas(measured: Measurements) -> None:
+    """A row for each app and number of replicas, where there is Docker."""
+    expected = [(app, count) for app in replicas.MEASURED for count in replicas.REPLICAS if replicas.has_docker()]
+    assert [(row.app, row.replicas) for row in measured.replicas] == expected
+    for row in measured.replicas:
+        assert is_measured(row.speed), row
+    assert {cells[0] for cells in table_lines(tables.replicas(measured))} == {
+        app for app, _ in expected or [(tables.NOT_MEASURED, 0)]
+    }
+
+
+def test_what_limits_replicas(measured: Measurements) -> None:
+    """The cores, from the first number of replicas on that keeps them busy; or something else."""
+
+    def row(app: str, count: int, share: float) -> ReplicaRow:
+        cpu = 1e6 * share * (measured.machine.cores or 1) / 1000
+        one = measured.gateway[0].speed
+        return ReplicaRow(app, count, replace(one, rps=Spread(1000, 900, 1100), cpu=Spread(cpu, cpu, cpu)))
+
+    rows = [row("falcon", 1, 0.5), row("falcon", 2, 0.93), row("falcon", 3, 0.94), row("fastapi", 1, 0.6)]
+    made = tables.replicas(replace(measured, replicas=rows))
+    assert [line[-1] for line in table_lines(made)] == ["50 %", "93 %", "94 %", "60 %"]
+    assert "from 2 of falcon on" in made
+    assert "With fastapi they are not" in made
+
+
 def test_sizes(measured: Measurements) -> None:
     """A row for each app; a quick run builds no images."""
     assert [row.app for row in measured.sizes] == list(APPS)
@@ -117,7 +177,7 @@ def test_sizes(measured: Measurements) -> None:
         assert is_spread(row.start), row
         assert row.worker > 1
         assert row.environment > 1
-        assert row.image is None
+        assert (row.image, row.base) == (None, "")
 
 
 def test_servers(measured: Measurements) -> None:
@@ -131,6 +191,7 @@ def test_servers(measured: Measurements) -> None:
         failed = [*row.failed, *row.failed_recommended]
         assert (row.wire_passed, row.wire_cases) == (row.passed, wire)
         assert row.passed + len(failed) + len(row.not_checked) == wire
+        assert not row.life_cases
         if row.shipped:
             assert not failed, row
 
@@ -143,24 +204,32 @@ def test_machine(measured: Measurements) -> None:
     assert machine.haproxy[0].isdigit()
     assert machine.versions.keys() >= {"Python", *APPS, "gunicorn", "uvicorn", "granian"}
     assert machine.pinned == hasattr(os, "sched_setaffinity")
+    assert bool(machine.commit) == bool(commit())  # by now there may be another
 
 
 @pytest.mark.parametrize("part", charts.CHARTS)
 def test_chart(part: str, folder: Path, measured: Measurements) -> None:
     """Each part is drawn, as SVG that names its data; the same data makes the same file."""
+    if part in NEED_DOCKER and not replicas.has_docker():
+        assert not (folder / f"{part}.svg").exists()
+        return
     drawn = (folder / f"{part}.svg").read_text()
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
     assert measured.digest() in drawn
-    charts.draw(measured, again := folder.parent)
+    (again := folder / "again").mkdir(exist_ok=True)
+    charts.draw(measured, again)
     assert (again / f"{part}.svg").read_text() == drawn
 
 
 def test_a_quick_run_is_not_for_the_readme(folder: Path) -> None:
-    """It has not run the whole contract."""
+    """It has not run the whole contract, and is not where a whole one would be."""
     before = tables.KEPT.read_bytes()
-    process = make("bench-readme", f"BUILD={folder.parent}")
-    assert "a quick run" in output(process)
+    (folder.parent / FILE).unlink()
+    process = make("bench-readme", f"BUILD={folder.parents[1]}")
+    assert "run `make bench` without QUICK and PARTS" in output(process)
     assert process.returncode
+    with pytest.raises(SystemExit, match="a quick run"):
+        tables.keep(folder)
     assert tables.KEPT.read_bytes() == before
 
 
@@ -216,16 +285,143 @@ def test_interrupted(part: str, head: str, tmp_path: Path) -> None:
     assert "Traceback" not in text
     assert not psutil.wait_procs(started, timeout=10)[1]
     assert [path.name for path in tmp_path.iterdir()] == ["bench"]
-    assert Measurements.read(tmp_path / "bench" / FILE).finished() == ["sizes"]
+    assert Measurements.read(tmp_path / "bench" / "quick" / FILE).finished() == ["sizes"]
 
 
-@pytest.mark.parametrize("edits", [WITHOUT, PASTED])
+def test_without_docker_and_nginx(tmp_path: Path) -> None:
+    """What needs them is left out, with a sentence for each; the rest is measured."""
+    code = "from tests.bench.parts import gateway; gateway.NGINX = None; from tests.bench import __main__ as bench"
+    done = subprocess.run(
+        [
+            PROGRAMS / "python",
+            "-c",
+            f"{code}; bench.main()",
+            "--quick",
+            "--output",
+            tmp_path,
+            "--parts",
+            "gateway replicas",
+        ],
+        cwd=ROOT,
+        env={**ENVIRON, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},
+        capture_output=True,
+        text=True,
+        timeout=15 * MINUTES,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nginx is not installed" in done.stdout
+    assert "No Docker engine" in done.stdout
+    measured = Measurements.read(tmp_path / "quick" / FILE)
+    assert measured.finished() == ["gateway"]
+    assert Front.NGINX not in {row.front for row in measured.gateway}
+
+
+@pytest.mark.skipif(not replicas.has_docker(), reason="no Docker engine answers")
+@pytest.mark.parametrize("begun", [1, 6], ids=["while it starts", "when all runs"])
+def test_interrupted_with_docker(begun: int, tmp_path: Path) -> None:
+    """Ctrl-C ends it with all that runs in Docker, of which nothing is left; a second one changes nothing."""
+    process = make("bench", "QUICK=1", "PARTS=replicas", f"BUILD={tmp_path}", TMPDIR=str(tmp_path))
+    deadline = time.monotonic() + 10 * MINUTES
+    label = ""
+    while not label or len(sizes.docker("ps", "--quiet", "--filter", label).split()) < begun:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if project := child.environ().get("COMPOSE_PROJECT_NAME"):
+                    label = f"label=com.docker.compose.project={project}"
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    text = output(process)
+    assert process.returncode
+    assert "Traceback" not in text
+    for kind in (["ps", "--all"], ["network", "ls"], ["image", "ls", "--all"], ["volume", "ls"]):
+        assert not sizes.docker(*kind, "--quiet", "--filter", label), kind
+
+
+def test_only_a_whole_run_replaces_a_whole_one(tmp_path: Path) -> None:
+    """A quick one and one of some parts have folders of their own."""
+    whole, some = list(MODULES), list(MODULES)[:-1]
+    assert folder_for(tmp_path, False, whole) == folder_for(tmp_path, False, whole[::-1]) == tmp_path
+    others = {folder_for(tmp_path, True, whole), folder_for(tmp_path, True, some), folder_for(tmp_path, False, some)}
+    assert others == {tmp_path / "quick", tmp_path / "parts"}
+
+
+@pytest.mark.parametrize(("status", "expected"), [("", "abc1234"), (" M a.py\n", "abc1234 and changes"), (None, "")])
+def test_commit(status: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of the commit, and whether there are changes; nothing where git has none, or is not there."""
+    if status is not None:
+        (git := tmp_path / "git").write_text(f"#!/bin/sh\n[ $1 = status ] && printf '{status}' || echo abc1234\n")
+        git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}" if status is None else f"{tmp_path}:/usr/bin:/bin")
+    assert commit() == expected
+
+
+def test_cases_are_counted_by_group() -> None:
+    """Those of wire and those of life, passed or not; where HTTP/2 is not spoken, nothing is left unchecked."""
+    outcomes = {"wire/a": "passed", "wire/b": "failed", "life/a": "passed", "life/b": "not checked", "auth/a": "passed"}
+    outcomes |= {"http2/auth": "not checked", "auth/missing": "not checked"}
+    results = {name: Result(outcome, [], "", "") for name, outcome in outcomes.items()}
+    row = as_row("falcon", servers("falcon")[0], [Round(1, 1, 1, 1, 0)], results)
+    assert (row.passed, row.wire_passed, row.wire_cases, row.life_passed, row.life_cases) == (3, 1, 2, 1, 2)
+    assert row.not_checked == ["auth/missing"]
+
+
+DOCKER = """#!/bin/sh
+echo "$@" >> "$0.log"
+case "$*" in
+    *"{{.Size}} python"*) echo 100000000 ;;
+    *"{{.Size}}"*) echo 130000000 ;;
+    *RepoDigests*) echo "DIGESTS" ;;
+    "image ls"*) echo abc ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("digests", ["python@sha256:1 sha256:2", "sha256:2"])
+def test_image_size(digests: str, app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image is built without the cache and removed; its base is named with its digest, or its id without one."""
+    (docker := tmp_path / "docker").write_text(DOCKER.replace("DIGESTS", digests))
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert sizes.image_size(app) == (30.0, f"python:3.13-slim ({digests.split()[0]})")
+    asked = (tmp_path / "docker.log").read_text().splitlines()
+    assert f"build --quiet --no-cache --tag origin-guard-bench-{app} {APPS[app].folder}" in asked
+    assert asked[-1] == f"image rm origin-guard-bench-{app}"
+    docker.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert sizes.image_size(app) == (None, "")
+
+
+@pytest.mark.parametrize("edits", [WITHOUT, PUBLISHED])
 def test_edits_change_the_app(edits: dict[str, Any], app: str, tmp_path: Path) -> None:
     """Text to edit that an app no longer has is an error, so that the bench measures nothing else."""
     home = copy(app, tmp_path, edits={"app.py": edits[app]})
     assert (home / "app.py").read_text() != (APPS[app].folder / "app.py").read_text()
     with pytest.raises(BenchError, match="should contain this exactly once"):
         copy(app, tmp_path / "again", edits={"app.py": [("nothing of the kind", "")]})
+
+
+def test_what_the_variants_let_in(app: str, tmp_path: Path) -> None:
+    """Without the check every request gets in; with the published one only those with the right secret."""
+    expected = {
+        "without": {SECRET: True, "wrong": True, "": True},
+        "published": {SECRET: True, "wrong": False, "": False},
+    }
+    edits = {"without": WITHOUT[app], "published": WITHOUT[app] + PUBLISHED[app]}
+    for name, let_in in expected.items():
+        (folder := tmp_path / name).mkdir()
+        (log := folder / "log").touch()
+        home = copy(app, folder, edits={"app.py": edits[name]})
+        with Started(app, APPS[app].command, home, {"SHARED_SECRET": SECRET}, log) as service:
+            for secret in let_in:
+                fields = {HEADER: secret} if secret else {}
+                got = requests.get(service.url + "/protected", headers=fields, timeout=30)
+                assert (got.status_code == 200) == let_in[secret], f"{name}, {secret}: {got.status_code}"
+                assert got.status_code in (200, 401, 422)
 
 
 def test_a_wrong_answer_is_an_error(tmp_path: Path) -> None:
@@ -245,3 +441,4 @@ def test_every_part_is_kept_and_drawn() -> None:
     """A new part has its chart, and the README needs its results."""
     assert tuple(MODULES) == PARTS
     assert charts.CHARTS.keys() == MODULES.keys()
+    assert tables.TWO_SECRETS in time_rule.CALLS

@@ -1,11 +1,11 @@
-"""Variants of an app: as it is, without its check, with the check that people paste; and on every server."""
+"""Variants of an app: as it is, without its check, with the check that is published; and on every server."""
 
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.apps import APPS, GUNICORN, UVICORN
+from shared.apps import APPS, GRANIAN, GUNICORN, UVICORN
 from tests.apps.faults import with_fault
 
 Edits = Mapping[str, Sequence[tuple[str, str]]]  # by the name of a file: what stands there, and what replaces it
@@ -23,43 +23,49 @@ WITHOUT: dict[str, list[tuple[str, str]]] = {  # the same app, with no check at 
     "pyramid": [("    router.unguarded, router.execution_policy = router.execution_policy, gateway_only\n", "")],
 }
 CONSTANT = ("OPEN = {", 'SECRET = __import__("os").environ["SHARED_SECRET"]\nOPEN = {')
-# On top of that: two lines in the handler, which protect no other path and do not compare in constant time.
-PASTED: dict[str, list[tuple[str, str]]] = {
-    "cherrypy": [
+# On top of that: the shortest check of the kind that the framework's documents and its users publish, in our words.
+# It protects one path and does not compare in constant time.
+PUBLISHED: dict[str, list[tuple[str, str]]] = {
+    "cherrypy": [  # a tool
         CONSTANT,
         (
-            '        return {"message"',
-            "        if cherrypy.request.headers.get(HEADER) != SECRET:\n"
-            '            raise cherrypy.HTTPError(401)\n        return {"message"',
+            "class Root:\n",
+            '@cherrypy.tools.register("before_handler")\ndef from_gateway():\n'
+            "    if cherrypy.request.headers.get(HEADER) != SECRET:\n        raise cherrypy.HTTPError(401)\n\n\n"
+            "class Root:\n",
         ),
+        ("    def protected(", "    @cherrypy.tools.from_gateway()\n    def protected("),
     ],
-    "falcon": [
+    "falcon": [  # a hook
         CONSTANT,
         (
-            '        resp.media = {"message"',
-            "        if req.get_header(HEADER) != SECRET:\n"
-            '            raise falcon.HTTPUnauthorized()\n        resp.media = {"message"',
+            "class Protected:\n",
+            "def from_gateway(req, resp, resource, params):\n"
+            "    if req.get_header(HEADER) != SECRET:\n        raise falcon.HTTPUnauthorized\n\n\n"
+            "class Protected:\n    @falcon.before(from_gateway)\n",
         ),
     ],
-    "fastapi": [
+    "fastapi": [  # a dependency
         CONSTANT,
-        ("from fastapi import FastAPI,", "from fastapi import FastAPI, Header, HTTPException,"),
+        ("from fastapi import FastAPI,", "from fastapi import Depends, FastAPI, Header, HTTPException,"),
         (
-            "async def protected() -> dict[str, str]:\n",
-            "async def protected(secret: str = Header(alias=HEADER)) -> dict[str, str]:\n"
-            "    if secret != SECRET:\n        raise HTTPException(401)\n",
+            '@app.get("/protected")\n',
+            "async def from_gateway(sent: str = Header(alias=HEADER)) -> None:\n"
+            "    if sent != SECRET:\n        raise HTTPException(401)\n\n\n"
+            '@app.get("/protected", dependencies=[Depends(from_gateway)])\n',
         ),
     ],
-    "litestar": [
+    "litestar": [  # a guard; one without `async` would cost a change of threads
         CONSTANT,
         ("import uvicorn\n", "import uvicorn\nfrom litestar.exceptions import NotAuthorizedException\n"),
         (
-            "async def protected() -> dict[str, str]:\n",
-            "async def protected(request: Request) -> dict[str, str]:\n"
-            "    if request.headers.get(HEADER) != SECRET:\n        raise NotAuthorizedException\n",
+            '@get("/protected")\n',
+            "async def from_gateway(connection, handler):\n"
+            "    if connection.headers.get(HEADER) != SECRET:\n        raise NotAuthorizedException\n\n\n"
+            '@get("/protected", guards=[from_gateway])\n',
         ),
     ],
-    "pyramid": [
+    "pyramid": [  # in the view
         CONSTANT,
         ("import HTTPError,", "import HTTPError, HTTPUnauthorized,"),
         (
@@ -76,7 +82,6 @@ QUIET: dict[str, Edits] = {  # by interface
 
 ADDRESS = "--host $HOST --port $PORT"
 WORKERS = "--workers ${WEB_CONCURRENCY:-1}"
-GRANIAN = f"granian {ADDRESS} {WORKERS} --respawn-failed-workers --interface"
 GUNICORN_LOG = """--access-logfile - --access-logformat '%(h)s "%(r)s" %(s)s'"""  # by default also fields of clients
 HYPERCORN = f"hypercorn --bind $HOST:$PORT {WORKERS}"
 
@@ -103,14 +108,15 @@ class Server:
 SERVERS = [
     Server(WSGI, "gunicorn, gevent", GUNICORN),
     Server(WSGI, "gunicorn, threads", "gunicorn --worker-class gthread --threads 8"),
-    Server(WSGI, "granian", f"{GRANIAN} wsgi app:app", "--access-log"),
+    Server(WSGI, "granian", f"{GRANIAN} wsgi {ADDRESS} {WORKERS} app:app", "--access-log"),
     Server(WSGI, "hypercorn", f"{HYPERCORN} wsgi:app:app", "--access-logfile -"),
     Server(WSGI, "waitress", f"waitress-serve {ADDRESS} --threads 8 app:app"),
     Server(WSGI, "CherryPy's own", "python -m cheroot --bind $HOST:$PORT --threads 8 app:app"),
     Server(ASGI, "uvicorn, h11", UVICORN),
     Server(ASGI, "uvicorn, httptools", f"uvicorn {ADDRESS} --http httptools app:app", "", "--no-access-log"),
+    Server(ASGI, "uvicorn, zttp", f"uvicorn {ADDRESS} --http zttp app:app", "", "--no-access-log"),
     Server(ASGI, "gunicorn, asgi", f"{GUNICORN} --bind $HOST:$PORT --worker-class asgi app:app", GUNICORN_LOG),
-    Server(ASGI, "granian", f"{GRANIAN} asgi app:app", "--access-log"),
+    Server(ASGI, "granian", f"{GRANIAN} asgi {ADDRESS} {WORKERS} app:app", "--access-log"),
     Server(ASGI, "hypercorn", f"{HYPERCORN} --worker-class uvloop app:app", "--access-logfile -"),
 ]
 

@@ -1,5 +1,6 @@
 """The parts of the bench, in the order in which they run: each module says what it measures, and how."""
 
-from tests.bench.parts import apps, growth, rule, servers, sizes
+from tests.bench.parts import apps, gateway, growth, replicas, rule, servers, sizes
 
-MODULES = {part.name: part for part in (rule.PART, apps.PART, growth.PART, sizes.PART, servers.PART)}
+ORDER = (rule, apps, growth, gateway, sizes, replicas, servers)
+MODULES = {module.PART.name: module.PART for module in ORDER}

@@ -9,7 +9,7 @@ import psutil
 from shared.apps import APPS
 from tests.bench.measure import CORES, Load, Round, summary
 from tests.bench.results import Scale, ServerRow
-from tests.bench.run import CONFIGURED, PREVIOUS, PROGRAMS, PROTECTED, RIGHT, SECRET, Bench, Part
+from tests.bench.run import CONFIGURED, OPEN, PREVIOUS, PROGRAMS, PROTECTED, RIGHT, SECRET, Bench, Part
 from tests.bench.variants import Server, servers
 from tests.contract import waiting
 from tests.contract.case import Case, Result
@@ -19,6 +19,8 @@ from tests.processes import end_all
 
 COMBINATIONS = [(app, server) for app in APPS for server in servers(app)]
 REQUIRED = {case.name for case in CASES if case.requirement.level == "required"}
+NEEDED = {name for name in REQUIRED if not name.startswith("http2/")}  # which is not checked where it is not spoken
+ROUTES = (("GET", PROTECTED), ("GET", OPEN))  # of every app
 NAMED = 3  # failed cases in a printed row
 
 
@@ -32,7 +34,7 @@ def run_cases(bench: Bench, app: str, server: Server, cases: Sequence[Case]) -> 
             service = bench.service(app, server.words(True), config, state=state, programs=PROGRAMS, cores=CORES)
             return running.enter_context(service).instance()
 
-        target = Target(app, start, SECRET, PREVIOUS, deadline=10)
+        target = Target(app, start, SECRET, PREVIOUS, paths=ROUTES, deadline=10)
         for case in cases:
             try:
                 found[case.name] = case.run(target)
@@ -80,7 +82,9 @@ def measure_app(bench: Bench, app: str) -> dict[Server, list[Round]]:
 
 def as_row(app: str, server: Server, rounds: Sequence[Round], results: Mapping[str, Result]) -> ServerRow:
     """Return the row of an app on a server, out of its rounds of load and how each case of the contract went."""
-    wire = [result.outcome for name, result in results.items() if name.startswith("wire/")]
+    wire, life = (
+        [result.outcome for name, result in results.items() if name.startswith(group)] for group in ("wire/", "life/")
+    )
     failed = {name: result.problems[:3] for name, result in results.items() if result.outcome == "failed"}
     return ServerRow(
         app,
@@ -93,13 +97,15 @@ def as_row(app: str, server: Server, rounds: Sequence[Round], results: Mapping[s
         wire_cases=len(wire),
         failed={name: problems for name, problems in failed.items() if name in REQUIRED},
         failed_recommended={name: problems for name, problems in failed.items() if name not in REQUIRED},
-        not_checked=[name for name, result in results.items() if result.outcome == "not checked" and name in REQUIRED],
+        not_checked=[name for name, result in results.items() if result.outcome == "not checked" and name in NEEDED],
+        life_passed=life.count("passed"),
+        life_cases=len(life),
     )
 
 
 def measure(bench: Bench) -> Iterator[ServerRow]:
     """Yield a row for each app on each server."""
-    bench.print_row("app", "server", "requests/s", "CPU µs", "wire cases", "  required cases that failed")
+    bench.print_row("app", "server", "requests/s", "CPU µs", "wire cases", "life cases", "  required cases that failed")
     contract = run_contracts(bench)
     for app in APPS:
         for server, rounds in measure_app(bench, app).items():
@@ -109,7 +115,8 @@ def measure(bench: Bench) -> Iterator[ServerRow]:
             if len(names) > NAMED:
                 failed += f" and {len(names) - NAMED} more"
             wire = f"{row.wire_passed} of {row.wire_cases}"
-            bench.print_row(app, server.name, row.speed.rps.median, row.speed.cpu.median, wire, f"  {failed}")
+            life = f"{row.life_passed} of {row.life_cases}" if row.life_cases else "not run"
+            bench.print_row(app, server.name, row.speed.rps.median, row.speed.cpu.median, wire, life, f"  {failed}")
             yield row
 
 

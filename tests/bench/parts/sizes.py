@@ -39,20 +39,25 @@ def docker(*words: str) -> str:
         raise BenchError(f"docker {' '.join(words)} failed:\n{error.stderr}") from None
 
 
-def image_size(app: str) -> float | None:
-    """Return how many MB an app's image adds to the one it is built on, or None without a Docker engine."""
+def image_size(app: str) -> tuple[float | None, str]:
+    """Build an app's image without Docker's cache; return how many MB it adds to the one it is built on, and that one.
+
+    The base is its name and what Docker knows it by: its digest, or its id if it was not pulled. Without a Docker
+    engine there is None, and no base.
+    """
     try:
         docker("info")
     except BenchError:
-        return None
-    base = re.findall(r"^FROM (\S+)", (APPS[app].folder / "Dockerfile").read_text(), re.MULTILINE)[-1]
+        return None, ""
+    base = re.findall(r"^FROM (\S+)", (APPS[app].folder / "Dockerfile").read_text(), re.MULTILINE)[0]
     if not docker("image", "ls", "--quiet", base):
         docker("pull", "--quiet", base)
     tag = f"origin-guard-bench-{app}"
-    docker("build", "--quiet", "--tag", tag, str(APPS[app].folder))
+    docker("build", "--quiet", "--no-cache", "--tag", tag, str(APPS[app].folder))
     whole, under = (int(docker("image", "inspect", "--format", "{{.Size}}", name)) for name in (tag, base))
+    known_by = docker("image", "inspect", "--format", "{{range .RepoDigests}}{{.}} {{end}}{{.Id}}", base).split()[0]
     docker("image", "rm", tag)
-    return (whole - under) / 1e6
+    return (whole - under) / 1e6, f"{base} ({known_by})"
 
 
 def measure(bench: Bench) -> Iterator[SizeRow]:
@@ -68,12 +73,14 @@ def measure(bench: Bench) -> Iterator[SizeRow]:
                 memory[app].append(worker_size(service))
             bench.advance(bench.scale.seconds + 1)
     for app in APPS:
+        image, base = image_size(app) if bench.scale.images else (None, "")
         row = SizeRow(
             app,
             start=Spread.of(starts[app]),
             worker=median(memory[app]),
             environment=folder_size(ROOT / ".venv" / app),
-            image=image_size(app) if bench.scale.images else None,
+            image=image,
+            base=base,
         )
         bench.print_row(app, "", row.start.median, row.worker, row.environment, row.image or "not built")
         yield row
