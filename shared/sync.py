@@ -22,7 +22,9 @@ MANIFESTS = {"base": ["origins"], "overlays/production": ["budgets", "scaling"],
 def apps_table() -> str:
     """Return the table of the apps, in Markdown."""
     rows = [f"| [{app.title}](apps/{app.name}) | {app.server} | {app.check} | {app.port} |" for app in APPS.values()]
-    return "\n".join(["| app | server | how the check is plugged in | port of `make run` |", "|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| app | server | how the check is plugged in | port of `make run` |", "|---|---|---|---|", *rows]
+    )
 
 
 def plus(app: App, first: str, following: str) -> str:
