@@ -21,7 +21,7 @@ from shared.documents import sections
 from tests.commands import ENVIRON, PROGRAMS, run
 from tests.markdown import blocks, readme_code
 from tests.pages.routes import DEADLINE, secret, status, try_changes
-from tests.processes import Service, free_port
+from tests.processes import Service, UnloggedService, free_port
 
 pytestmark = pytest.mark.copies
 REPOSITORY = "../origin-guard"  # this repository, in the READMEs
@@ -78,6 +78,18 @@ def test_contract(starter: Path, tmp_path: Path) -> None:
     with started(starter, tmp_path / "log") as service:
         output = run(here(readme_code(starter, "Test it")[0], service), starter)
         assert "It meets the contract" in output
+
+
+@pytest.mark.parametrize("app", [app for app in APPS if APPS[app].granian])
+def test_faster(starter: Path, tmp_path: Path) -> None:
+    """What the README says about granian: its commands start a service that meets the contract behind a gateway."""
+    folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
+    run(VENV, folder)
+    commands = readme_code(folder, "Faster, behind a gateway")[0]
+    (log := tmp_path / "log").touch()
+    with UnloggedService(starter.name, ["sh", "-e", "-c", commands], folder, {}, log, PROGRAMS) as service:
+        check = here(readme_code(folder, "Test it")[0], service).replace("make ", "make LEVEL=gateway ")
+        assert "It meets the contract" in run(check, folder)
 
 
 @pytest.mark.skipif(

@@ -69,12 +69,14 @@ class RuleRow:
 class Kind(StrEnum):
     """A kind of request.
 
-    The first three send the right secret: to the app without its check, as shipped, and with the published check. The
-    others go to the app as shipped: without a secret, with a wrong one, and for the open path.
+    The first four send the right secret: to the app without its check, as shipped, as shipped but for the header in its
+    schema, which only FastAPI has, and with the published check. The others go to the app as shipped: without a secret,
+    with a wrong one, and for the open path.
     """
 
     UNCHECKED = auto()
     PROTECTED = auto()
+    UNDOCUMENTED = auto()
     PUBLISHED = auto()
     MISSING = auto()
     WRONG = auto()

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.apps import APPS
 from shared.documents import with_part
 from tests.bench.results import FILE, NEED_DOCKER, PARTS, Front, Kind, Measurements, ServerRow, Speed, Spread
-from tests.bench.variants import SERVERS, Server
+from tests.bench.variants import SERVERS, UNDOCUMENTED, Server
 from tests.contract.groups import CASES, GROUPS
 
 KEPT, CHART, README = (Path(__file__).with_name(name) for name in (FILE, "servers.svg", "README.md"))
@@ -132,11 +132,17 @@ def with_quartiles(ratio: Spread | None) -> str:
     return f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})" if ratio else NOT_MEASURED
 
 
+def absent(app: str, kind: Kind) -> str:
+    """Return the cell of a kind of request to an app that has no row."""
+    return IMPOSSIBLE if kind == Kind.UNDOCUMENTED and app not in UNDOCUMENTED else NOT_MEASURED
+
+
 def cost(results: Measurements) -> str:
     """Return what a request costs each app: without the check, with it, with the published one, and denied."""
     shown = {
         Kind.UNCHECKED: "no check",
         Kind.PROTECTED: "right secret",
+        Kind.UNDOCUMENTED: "the same, header not in the schema",
         Kind.PUBLISHED: "published check",
         Kind.WRONG: "wrong secret",
         Kind.MISSING: "no secret",
@@ -151,7 +157,7 @@ def cost(results: Measurements) -> str:
             lines.append([app, *[NOT_MEASURED] * (len(head) - 1)])
             continue
         shipped = rows[Kind.PROTECTED]
-        cpu = [short(rows[kind].speed.cpu.median) if kind in rows else NOT_MEASURED for kind in shown]
+        cpu = [short(rows[kind].speed.cpu.median) if kind in rows else absent(app, kind) for kind in shown]
         found = [with_quartiles(ratio) for ratio in (shipped.of_unchecked, shipped.of_published)]
         latencies = [short(latency.median) for latency in (shipped.speed.p50, shipped.speed.p99)]
         lines.append([app, *cpu, *found, *latencies])

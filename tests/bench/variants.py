@@ -22,6 +22,7 @@ WITHOUT: dict[str, list[tuple[str, str]]] = {  # the same app, with no check at 
     "litestar": [("app = Origin(", "app = Litestar(")],
     "pyramid": [("    router.unguarded, router.execution_policy = router.execution_policy, gateway_only\n", "")],
 }
+UNDOCUMENTED = {"fastapi": [(edit[0], "Origin()") for edit in WITHOUT["fastapi"]]}  # the schema has no header
 CONSTANT = ("OPEN = {", 'SECRET = __import__("os").environ["SHARED_SECRET"]\nOPEN = {')
 # On top of that: the shortest check of the kind that the framework's documents and its users publish, in our words.
 # It protects one path and does not compare in constant time.

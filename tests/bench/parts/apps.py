@@ -7,7 +7,7 @@ from shared.apps import APPS
 from tests.bench.measure import Load, Round, summary
 from tests.bench.results import AppRow, Kind, Scale, Spread
 from tests.bench.run import CONFIGURED, OPEN, PROTECTED, RIGHT, WRONG, Bench, Part
-from tests.bench.variants import PUBLISHED, WITHOUT
+from tests.bench.variants import PUBLISHED, UNDOCUMENTED, WITHOUT
 
 
 def measure_app(bench: Bench, app: str) -> dict[Kind, list[Round]]:
@@ -26,6 +26,9 @@ def measure_app(bench: Bench, app: str) -> dict[Kind, list[Round]]:
             Kind.WRONG: Load(shipped, shipped.url + PROTECTED, [WRONG], status=401),
             Kind.OPEN: Load(shipped, shipped.url + OPEN),
         }
+        if app in UNDOCUMENTED:
+            other = bench.service(app, APPS[app].command, CONFIGURED, {"app.py": UNDOCUMENTED[app]})
+            loads[Kind.UNDOCUMENTED] = Load(running.enter_context(other), other.url + PROTECTED, [RIGHT])
         return bench.rounds(loads, bench.scale.rounds)
 
 
@@ -33,10 +36,10 @@ def measure(bench: Bench) -> Iterator[AppRow]:
     """Yield a row for each app and each kind of request."""
     bench.print_row("app", "request", "requests/s", "p50 ms", "p99 ms", "CPU µs", "of unchecked", "of published")
     for app in APPS:
-        found: dict[Kind, list[Round]] = {kind: [] for kind in Kind}
+        found: dict[Kind, list[Round]] = {}
         for _ in range(bench.scale.starts):
             for kind, rounds in measure_app(bench, app).items():
-                found[kind] += rounds
+                found.setdefault(kind, []).extend(rounds)
         for kind, rounds in found.items():
             of_unchecked, of_published = (
                 Spread.of(other.cpu / this.cpu for other, this in zip(found[base], rounds, strict=True))
