@@ -23,15 +23,14 @@ OPEN_EXCHANGES = [case for case in EXCHANGES if case.expected.is_open]
 def test_case(app: str, case: Case, run_case: RunCase, results: Results, pytestconfig: pytest.Config) -> None:
     """A failure names the app, the case and what was sent, and says what a service should do instead."""
     result = run_case(app, case)
-    granian = pytestconfig.getoption("granian")
-    known = None if granian else BASELINE.get((case.name, app))
+    known = None if pytestconfig.getoption("granian") else BASELINE.get((case.name, app))
     if known and result.outcome == "failed":
         result = replace(result, outcome="known", reason=known)
     results.setdefault(app, {})[case.name] = result
     if result.outcome == "known":
         pytest.xfail(f"{'; '.join(result.problems)}. {known}")
     assert not known, f"{case.name} is in BASELINE, and {app} passes now: take it out"
-    if result.outcome == "not checked" and case.group in ("http2", "leak" if granian else ""):  # it keeps no access log
+    if result.outcome == "not checked" and case.group == "http2":
         pytest.skip(result.reason)
     if result.outcome != "passed":
         pytest.fail(f"{app}, {case.name}: {result.describe(case)}", pytrace=False)
