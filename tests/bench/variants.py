@@ -109,7 +109,7 @@ class Server:
 SERVERS = [
     Server(WSGI, "gunicorn, gevent", GUNICORN),
     Server(WSGI, "gunicorn, threads", "gunicorn --worker-class gthread --threads 8"),
-    Server(WSGI, "granian", f"{GRANIAN} wsgi {ADDRESS} {WORKERS} app:app", "--access-log"),
+    Server(WSGI, "granian", f"{GRANIAN} wsgi {ADDRESS} {WORKERS} app:app"),
     Server(WSGI, "hypercorn", f"{HYPERCORN} wsgi:app:app", "--access-logfile -"),
     Server(WSGI, "waitress", f"waitress-serve {ADDRESS} --threads 8 app:app"),
     Server(WSGI, "CherryPy's own", "python -m cheroot --bind $HOST:$PORT --threads 8 app:app"),
@@ -117,7 +117,7 @@ SERVERS = [
     Server(ASGI, "uvicorn, httptools", f"uvicorn {ADDRESS} --http httptools app:app", "", "--no-access-log"),
     Server(ASGI, "uvicorn, zttp", f"uvicorn {ADDRESS} --http zttp app:app", "", "--no-access-log"),
     Server(ASGI, "gunicorn, asgi", f"{GUNICORN} --bind $HOST:$PORT --worker-class asgi app:app", GUNICORN_LOG),
-    Server(ASGI, "granian", f"{GRANIAN} asgi {ADDRESS} {WORKERS} app:app", "--access-log"),
+    Server(ASGI, "granian", f"{GRANIAN} asgi {ADDRESS} {WORKERS} app:app"),
     Server(ASGI, "hypercorn", f"{HYPERCORN} --worker-class uvloop app:app", "--access-logfile -"),
 ]
 
