@@ -11,7 +11,7 @@ INSTALLED := .installed
 ENVS := $(APPS:%=.venv/%/$(INSTALLED))
 FASTER = $(filter granian,$(SERVER))$(if $(filter command,$(firstword $(origin SERVER))),$(if $(filter-out granian,$(SERVER)),$(error \
 	SERVER is granian or nothing, not $(SERVER))))
-GRANIAN := $(strip $(foreach app,$(APPS),$(if $(shell $(PYTHON) -m shared.apps granian $(app)),$(app))))
+GRANIAN := $(patsubst apps/%/requirements-granian.txt,%,$(wildcard apps/*/requirements-granian.txt))
 FAST := $(GRANIAN:%=.venv/granian-%/$(INSTALLED))
 OLDEST := $(APPS:%=.venv/oldest-%/$(INSTALLED))
 TESTS := .venv/tests/bin
@@ -53,6 +53,7 @@ $(APPS:%=run-%): run-%: .venv/$(FASTER:%=%-)%/$(INSTALLED) setup # serve one app
 		'$(if $(FASTER),$(call field,gives_up,$*))'
 
 run: $(ENVS) setup # serve all five at once; Ctrl-C ends them
+	@$(if $(FASTER),echo 'This starts each app as it is shipped. For one: make run-falcon SERVER=granian' >&2; exit 2)
 	@$(MAKE) SERVER= PORT= --no-print-directory -j$(words $(APPS)) $(APPS:%=run-%)
 
 new: # copy an app to a new folder: FROM=falcon TO=../my-api
@@ -182,7 +183,7 @@ sync: .venv/tests/$(INSTALLED) # write what the apps have in common, from shared
 lock: $(UV) # pin the newest versions that the pyproject.toml files allow
 	for app in $(APPS); do (cd apps/$$app && $(abspath $(UV)) $(LOCK) pyproject.toml -o requirements.txt && \
 		$(abspath $(UV)) $(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt) || exit; done
-	for app in $(GRANIAN); do (cd apps/$$app && $(abspath $(UV)) $(LOCK) pyproject.toml --group granian \
+	for app in $(GRANIAN); do (cd apps/$$app && $(abspath $(UV)) $(LOCK) --group granian \
 		-c requirements.txt -o requirements-granian.txt) || exit; done
 	$(UV) $(LOCK) --group contract -o tests/contract/requirements.txt
 	$(UV) $(LOCK) --group tests -o tests/requirements.txt
@@ -209,14 +210,14 @@ $(BUILD)/docs:
 .venv/docs/$(INSTALLED): shared/docs/requirements.txt
 .venv/bench/$(INSTALLED): tests/bench/requirements.txt
 $(ENVS): .venv/%/$(INSTALLED): apps/%/requirements.txt
-$(FAST): .venv/granian-%/$(INSTALLED): apps/%/requirements-granian.txt
+$(FAST): .venv/granian-%/$(INSTALLED): apps/%/requirements.txt apps/%/requirements-granian.txt
 $(filter-out $(FAST),$(APPS:%=.venv/granian-%/$(INSTALLED))): .venv/granian-%/$(INSTALLED):
 	@echo '$* does not meet the contract on granian. These do: $(GRANIAN).' >&2; exit 1
 .venv/%/$(INSTALLED): | $(UV)
 	@echo "Setting up .venv/$*"
 	@rm -rf .venv/$*
 	@$(UV) venv --quiet --python $(PYTHON) .venv/$*
-	@$(UV) pip install --quiet --require-hashes --python .venv/$*/bin/python --requirement $<
+	@$(UV) pip install --quiet --require-hashes --python .venv/$*/bin/python $(addprefix --requirement ,$(filter %.txt,$^))
 	@touch $@
 
 $(OLDEST): .venv/oldest-%/$(INSTALLED): apps/%/pyproject.toml | $(UV)

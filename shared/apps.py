@@ -27,7 +27,9 @@ class App(NamedTuple):
     server: str  # what runs it, in words
     start: str  # the command that serves it, in its folder and its environment
     check: str  # where the check is plugged in, in words
-    on_granian: bool = True  # whether every required case for behind a gateway passes there too
+    on_granian: bool = (
+        True  # it meets there what is required behind a gateway, but for a log; CherryPy's HTTP/1.0 gets 500
+    )
 
     @property
     def command(self) -> "list[str]":
@@ -68,8 +70,9 @@ def require_python() -> None:
 
 
 GUNICORN, UVICORN = "gunicorn", "python app.py"
-GRANIAN = "granian --http 1 --respawn-failed-workers --interface"  # an interface, and where it listens, come after it
-GIVES_UP = "granian is for behind a gateway that normalises requests, and that alone can reach this."
+# An interface, and where it listens, come after it.
+GRANIAN = "granian --http 1 --respawn-failed-workers --workers-kill-timeout 20 --interface"
+GIVES_UP = "Run granian only behind a gateway that normalises requests and alone can reach the apps."
 APPS = {
     app.name: app
     for app in (

@@ -3,8 +3,7 @@
 # command; the note is printed, if there is one.
 # The secret comes from .env, unless the environment sets one, even an empty one.
 set -eu
-name=$1
-port=$2 environment=$3 command=$4 note=${5-}
+name=$1 port=$2 environment=$3 command=$4 note=${5-}
 absolute() { # because the app runs in another folder
     case $1 in
         /*) printf %s "$1" ;;

@@ -379,7 +379,7 @@ def up(home: Machine) -> None:
     keep_settings()
     install_certificate()
     if settings().get("SERVER"):
-        print(GIVES_UP)
+        print(f"{GIVES_UP} apps/*/README.md says what it gives up.")
     with built(*APPS) as run_from_it:
         if in_docker():
             accept_sent(home)
@@ -490,7 +490,13 @@ def app(name: str) -> str:
 
 def refuse_unknown(function: Callable[..., None], usage: str) -> None:
     """Exit with a message if make was given a variable that the command does not have, which may be misspelt."""
-    variables = {add: {"NAME"}, revoke: {"NAME"}, upgrade: {"APP"}, up: {*SETTINGS}, serve: {*SETTINGS, "METRICS"}}
+    variables = {
+        add: {"NAME"},
+        revoke: {"NAME"},
+        upgrade: {"APP"},
+        up: {*SETTINGS},
+        serve: {*SETTINGS, "METRICS"} - {"SERVER"},
+    }
     has = variables.get(function, set()) | ({"CONTEXT"} if usage.startswith("make cluster-") else set())
     unknown = {*os.environ.get("TYPED", "").split()} - has - {"PYTHON", "UV"}
     if unknown and function is not prepare:
@@ -562,8 +568,9 @@ def machine(function: Callable[..., None]) -> Iterator[Machine]:
         except BlockingIOError:
             print("Waiting for another command of this folder to end.", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if function not in (up, serve):  # these are told the project of Docker Compose; others find it in .env
-            os.environ.pop("COMPOSE_PROJECT_NAME", None)
+        if function not in (up, serve):  # these are told what Docker Compose takes; others find it in .env
+            for name in ("COMPOSE_PROJECT_NAME", "SERVER"):
+                os.environ.pop(name, None)
         setup()
         yield Machine()
 

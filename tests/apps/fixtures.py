@@ -10,7 +10,7 @@ import pytest
 
 from shared.apps import APPS, ROOT
 from tests.apps.documents import README, is_whole, quick_start, versions, with_answers, with_results
-from tests.apps.running import PLAIN, PREVIOUS, SECRET, build, set_up
+from tests.apps.running import SECRET, build, previous, set_up
 from tests.contract.case import Exchange
 from tests.contract.report import Results, write_report
 from tests.contract.target import Target
@@ -108,8 +108,10 @@ def service(services: Services, app: str, state: str) -> Service:
 @pytest.fixture(scope="session")
 def targets(services: Services, pytestconfig: pytest.Config) -> dict[str, Target]:
     """Give every app as what the contract is run against."""
-    previous = PLAIN if pytestconfig.getoption("granian") else PREVIOUS
-    return {
-        app: Target(app, lambda state, app=app: services(app, state).instance(), SECRET, previous, paths=PATHS)  # type: ignore[misc]
-        for app in APPS
-    }
+    granian = pytestconfig.getoption("granian")
+
+    def target(app: str) -> Target:
+        start = lambda state: services(app, state).instance()  # noqa: E731
+        return Target(app, start, SECRET, previous(app, granian), paths=PATHS)
+
+    return {app: target(app) for app in APPS}

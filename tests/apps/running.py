@@ -13,7 +13,7 @@ from tests.processes import Service, UnloggedService
 
 SECRET = secrets.token_urlsafe(32)
 PREVIOUS = 'any text: ünï "$(x)" \\ ;{}#%d <b>, a comma, voilà'  # the last byte is 0xA0, a space in Latin-1
-PLAIN = "the-secret-before"  # for granian, which gives WSGI apps no header values but ASCII
+PLAIN = "the-secret-before"
 OWN_STATES = STATES | {  # and those that only tests of these apps need
     "crash": STATES["configured"],
     "changing-files": STATES["files"],
@@ -43,8 +43,12 @@ def build(
     programs = programs or (starter and starter / ".venv" / "bin")
     command = ["sh", "-c", f"exec {start}"] if start else APPS[app].command
     kind = UnloggedService if start else Service
-    previous = PLAIN if start else PREVIOUS
-    return kind(app, command, home, environ(OWN_STATES[state], SECRET, previous), log, programs)
+    return kind(app, command, home, environ(OWN_STATES[state], SECRET, previous(app, bool(start))), log, programs)
+
+
+def previous(app: str, granian: bool) -> str:
+    """Return the previous secret of an app; granian gives WSGI apps no header values but ASCII."""
+    return PLAIN if granian and APPS[app].interface == "WSGI" else PREVIOUS
 
 
 def set_up(app: str, folder: Path) -> Path:

@@ -110,7 +110,8 @@ def test_locks_are_made_as_the_readmes_say(app: str) -> None:
     commands = re.findall(
         r"uv (pip compile .+)", sections((folder / "README.md").read_text())["Add or upgrade a dependency"]
     )
-    for name, command in zip(("requirements.txt", "requirements-dev.txt"), commands, strict=True):
+    names = ["requirements.txt", "requirements-dev.txt", *(["requirements-granian.txt"] if APPS[app].granian else [])]
+    for name, command in zip(names, commands, strict=True):
         assert f"uv {command.replace(' --quiet', '')}\n" in (folder / name).read_text(), "Run `make lock`."
 
 
@@ -127,7 +128,8 @@ def test_every_app_is_behind_the_gateway() -> None:
     assert routed
     assert set(routed[1].split("|")) == set(APPS)
     assert set(re.findall(r"^backend (\w+) from origins$", config, re.MULTILINE)) == set(APPS)
-    assert set(re.findall(r"^    build: .*\bapps/(\w+)", stack, re.MULTILINE)) == set(APPS)
+    built = dict(re.findall(r"^    build: .*\bapps/(\w+)(.*)", stack, re.MULTILINE))
+    assert {name: "target" in how for name, how in built.items()} == {app: APPS[app].on_granian for app in APPS}
 
 
 def links(document: str) -> list[str]:

@@ -406,7 +406,9 @@ def test_docker_without_compose(start: Start) -> None:
 
 
 @fails_for(
-    misled=instead('            os.environ.pop("COMPOSE_PROJECT_NAME", None)\n', "            pass\n", "manage.py"),
+    misled=instead(
+        '            for name in ("COMPOSE_PROJECT_NAME", "SERVER"):\n', "            for name in ():\n", "manage.py"
+    ),
 )
 def test_the_project_of_another_folder(start: Start) -> None:
     """A name of a project in the environment does not lead a command away from the gateway of this folder."""
