@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 
 from shared.apps import APPS, ROOT
 from shared.gateway.files import CURRENT, KEYS, PREVIOUS, SENT, fill, write
-from shared.gateway.places import PATIENCE, STARTED, THROUGH_BASH, differing, docker
+from shared.gateway.places import MOUNTED, PATIENCE, STARTED, THROUGH_BASH, differing, docker
 
 NAMESPACE, PART_OF = "origin-guard", "app.kubernetes.io/part-of=origin-guard"
 MANIFESTS = ROOT / "shared" / "kubernetes"
 SECRETS = {"origin": (CURRENT, PREVIOUS), "gateway": (KEYS, SENT)}  # by name, with their files
-MOUNTED = "/run/secrets"  # where a pod has the files, in a folder with the name of the Secret
 LOCAL = {  # the contexts of clusters on this machine, and the command that gives those an image of its Docker engine
     r"kind-(.+)": r"kind load docker-image --name \1",
     r"minikube": "minikube --profile minikube image load",
@@ -36,7 +35,6 @@ class Pod(NamedTuple):
 
     name: str
     secret: str
-    ready: bool
 
 
 class Cluster:
@@ -181,7 +179,7 @@ class Cluster:
                 and "deletionTimestamp" not in metadata
                 and any(s["state"].get("running") for s in states)
             ):
-                found.append(Pod(metadata["name"], secret, all(state["ready"] for state in states)))
+                found.append(Pod(metadata["name"], secret))
         return found
 
     def running(self, all_of_them: bool = False) -> list["Gateway"]:
@@ -228,7 +226,7 @@ class Gateway:
     def unseen_by(self, pod: Pod) -> list[str]:
         """Return the files that a pod sees otherwise."""
         try:
-            folder = f"{MOUNTED}/{pod.secret}"
+            folder = f"{MOUNTED}/{pod.secret}"  # the Secret is a folder there, not the file
             return differing(folder, SECRETS[pod.secret], lambda *words: self.run(pod, *words))
         except subprocess.CalledProcessError:
             if pod.name in {other.name for other in self.cluster.pods()}:
