@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from shared.apps import APPS, ROOT
 from shared.gateway.files import CURRENT, KEYS, PREVIOUS, SENT, fill, write
-from shared.gateway.places import MOUNTED, PATIENCE, STARTED, THROUGH_BASH, differing, docker
+from shared.gateway.places import MOUNTED, PATIENCE, STARTED, THROUGH_BASH, differing, docker, has_built
 
 NAMESPACE, PART_OF = "origin-guard", "app.kubernetes.io/part-of=origin-guard"
 MANIFESTS = ROOT / "shared" / "kubernetes"
@@ -149,9 +149,8 @@ class Cluster:
 
     def image(self, app: str) -> str:
         """Build the image of an app, give it to the nodes, and return its name, which says what is in it."""
-        name, environ = f"{NAMESPACE}-{app}", {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-        folder = str(ROOT / "apps" / app)
-        if subprocess.run(["docker", "build", "--tag", f"{name}:local", folder], env=environ).returncode:
+        name = f"{NAMESPACE}-{app}"
+        if not has_built("build", "--tag", f"{name}:local", str(APPS[app].folder)):
             sys.exit(f"{app} cannot be built: the lines above say why. Nothing was changed.")
         found = docker("image", "inspect", "--format", "{{.Id}}", f"{name}:local").strip()
         tagged = f"{name}:{found.removeprefix('sha256:')[:12]}"

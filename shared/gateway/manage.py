@@ -40,7 +40,19 @@ from shared.gateway.files import (
     setup,
     write,
 )
-from shared.gateway.places import ARRIVAL, PID, SOCKET, Docker, Local, Place, described, docker, in_docker, running
+from shared.gateway.places import (
+    ARRIVAL,
+    PID,
+    SOCKET,
+    Docker,
+    Local,
+    Place,
+    described,
+    docker,
+    has_built,
+    in_docker,
+    running,
+)
 
 CONSUMER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ALLOWED = "up to 64 letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"  # in CONSUMER
@@ -331,9 +343,8 @@ def built(*apps: str) -> Iterator[set[str]]:
     place = Docker()
     before = {app: found for app in apps if (found := place.image(app))}
     run_from_it = set[str]()
-    environ = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}  # they would make each image a new one
     try:
-        if subprocess.run(["docker", "compose", "build", *apps], cwd=ROOT, env=environ).returncode:
+        if not has_built("compose", "build", *apps):
             sys.exit("It cannot be built: the lines above say why. Nothing was changed.")
         yield run_from_it
     except BaseException:

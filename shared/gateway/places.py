@@ -236,6 +236,12 @@ def differing(folder: str, names: Sequence[str], run: Callable[..., str]) -> lis
     return [name for name in names if hashlib.sha256(Path(name).read_bytes()).hexdigest() != there.get(name)]
 
 
+def has_built(*words: str) -> bool:
+    """Run a command of Docker that builds images, and shows how; return whether it has."""
+    environ = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}  # they would make each image a new one
+    return subprocess.run(["docker", *words], cwd=ROOT, env=environ).returncode == 0
+
+
 def docker(*words: str, timeout: float = PATIENCE, **how: Any) -> str:
     """Run a command of Docker, and return what it prints; raises CalledProcessError."""
     command = ["docker", *words]

@@ -502,7 +502,7 @@ LOAD = {
     another_cluster=cluster(r"--name \1", "--name kind"),
     not_tagged=cluster('docker("tag", f"{name}:local", tagged)', "pass"),
     any_content=cluster("found.removeprefix('sha256:')[:12]", "1"),
-    applied_anyway=cluster("folder], env=environ).returncode", "folder], env=environ) is None"),
+    applied_anyway=cluster("if not has_built(", "if None is has_built("),
     no_docker=manage('sys.exit("This needs Docker, to build the images.")', "pass"),
 )
 def test_images(pretended: Pretended) -> None:
