@@ -6,16 +6,17 @@ The environment says what is accepted, as text or, with `_FILE` added to the nam
     SHARED_SECRET_HEADER    the header field that carries it, X-Shared-Secret by default; never from a file
 """
 
-import hmac
 import logging
 import os
 import threading
-import time
 from collections.abc import Mapping, Sequence
+from hmac import compare_digest
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 HEADER = os.environ.get("SHARED_SECRET_HEADER", "").strip() or "X-Shared-Secret"
+_VALUE = str, bytes  # either is one value of a header field
 _log = logging.getLogger(__name__)
 _CONTROLS = bytes({*range(32), 127} - {ord("\t")})  # which no header field can carry (RFC 9110 section 5.5)
 
@@ -38,65 +39,67 @@ class SharedSecret:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ, self._looking = environ, threading.Lock()
-        self._known, self._problems = dict[str, bytes](), set[str]()
-        self._last_use = self._next_note = 0.0  # of the previous secret
+        self._accepted, self._problems = (b"", b""), set[str]()  # the current and the previous secret
+        self._last_use = self._next_note = 0.0  # of the previous one
         self._look()
 
     def check(self, value: str | bytes | Sequence[str | bytes] | None) -> Denial | None:
         """Take the header field's value, all its values, or None; return the denial, or None to accept the request."""
-        if time.monotonic() >= self._next_look:
+        if monotonic() >= self._next_look:
             with self._looking:  # other threads wait: the secrets in memory may be hours old
-                if time.monotonic() >= self._next_look:
+                if monotonic() >= self._next_look:
                     self._look()
-        if not (accepted := self._accepted):
+        current, previous = self._accepted
+        if not current:
             return NOT_CONFIGURED
-        values = [value] if isinstance(value, (str, bytes)) else value or [b""]
-        if len(values) > 1:
-            return INVALID
-        if isinstance(sent := values[0], str):  # the bytes of the header, decoded as Latin-1 (PEP 3333)
+        sent = value or b""
+        if not isinstance(sent, _VALUE):  # all the values that were sent
+            if len(sent) > 1:
+                return INVALID
+            sent = sent[0]
+        if isinstance(sent, str):  # the bytes of the header, decoded as Latin-1 (PEP 3333)
             sent = sent.encode("latin-1", "namereplace")
         if not (sent := sent.strip(b" \t")):
             return NOT_PROVIDED
         # Compare bytes, because text that is not ASCII raises. Compare with every secret, even after a match, and with
         # the client's value second, because the length of the second argument alone sets the time.
-        fits = hmac.compare_digest(accepted[0], sent)
-        if len(accepted) > 1 and hmac.compare_digest(accepted[1], sent):
+        fits = compare_digest(current, sent)
+        if previous and compare_digest(previous, sent) and not fits:
             fits = True
             self._note()
         return None if fits else INVALID
 
     def _note(self) -> None:  # the end of a rotation is safe when nobody has used it for a while
-        self._last_use = now = time.monotonic()
+        self._last_use = now = monotonic()
         if now >= self._next_note:
             self._next_note = now + 60
             _log.warning("SHARED_SECRET_PREVIOUS was used: somebody still sends the previous secret.")
 
     def _look(self) -> None:
-        before, known, self._problems = self._problems, self._known, set[str]()
-        names = "SHARED_SECRET", "SHARED_SECRET_PREVIOUS"  # in this order: a rotation writes the previous one first
-        self._known = {name: self._read(name) for name in names}
-        current, previous = self._known.values()
+        problems, before, self._problems = self._problems, self._accepted, set[str]()
+        current = self._read("SHARED_SECRET", before[0])  # first, because a rotation writes the previous one first
+        previous = self._read("SHARED_SECRET_PREVIOUS", before[1])
         if not current:
             self._problems.add("No shared secret: SHARED_SECRET, or its SHARED_SECRET_FILE, is empty or missing.")
-        for problem in self._problems - before:
+        for problem in self._problems - problems:
             _log.error(problem)
-        if self._last_use and previous != known["SHARED_SECRET_PREVIOUS"]:
-            ago = time.monotonic() - self._last_use
+        if self._last_use and previous != before[1]:
+            ago = monotonic() - self._last_use
             _log.warning("SHARED_SECRET_PREVIOUS has changed; what it was before was last used %.1f seconds ago.", ago)
             self._last_use = 0.0
-        self._accepted = [secret for secret in dict.fromkeys((current, previous)) if current and secret]
-        self._next_look = 0.0 if self._problems else time.monotonic() + 1
+        self._accepted = current, previous
+        self._next_look = 0.0 if self._problems else monotonic() + 1
 
-    def _read(self, name: str, again: bool = True) -> bytes:
+    def _read(self, name: str, before: bytes, again: bool = True) -> bytes:
         path = self._environ.get(name + "_FILE")
         try:
             secret = Path(path).read_bytes() if path else os.fsencode(self._environ.get(name, ""))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError):
             # As if the file were empty. Once more: Kubernetes removes the old folder when it has put a new one there.
-            return self._read(name, again=False) if again else b""
+            return self._read(name, before, again=False) if again else b""
         except OSError as error:  # says nothing about the file; the path is not logged, it may be a secret by mistake
             self._problems.add(f"Cannot look at {name}_FILE, what was there before still counts: {error.strerror}")
-            return self._known.get(name, b"")
+            return before
         secret = secret.removeprefix(b"\xef\xbb\xbf").strip()  # a byte order mark and line ends are no part of it
         if len(secret) <= 8000 and secret == secret.translate(None, _CONTROLS):
             return secret

@@ -17,6 +17,7 @@ FILE = "results.json"
 PARTS = (
     "rule",
     "apps",
+    "profile",
     "growth",
     "gateway",
     "sizes",
@@ -92,6 +93,15 @@ class AppRow:
     speed: Speed
     of_unchecked: Spread
     of_published: Spread | None = None  # in older results
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """One function: how often it is called more, and its percentage of the time that is spent more."""
+
+    function: str
+    calls: float
+    share: float
 
 
 class Via(StrEnum):
@@ -221,6 +231,7 @@ class Measurements:
     machine: Machine
     rule: list[RuleRow] = field(default_factory=list)
     apps: list[AppRow] = field(default_factory=list)
+    profile: list[ProfileRow] = field(default_factory=list)
     growth: list[GrowthRow] = field(default_factory=list)
     gateway: list[GatewayRow] = field(default_factory=list)
     sizes: list[SizeRow] = field(default_factory=list)

@@ -22,6 +22,7 @@ RULE_OF_BARE = 6.0  # at most
 TWO_SECRETS = "two accepted"  # a call of the rule that compares twice
 FULL = 90  # percent: cores that are busier limit what is measured
 NAMED = 4  # cases in a cell
+PROFILED = 8  # functions in their table
 IMPOSSIBLE, NOT_MEASURED = "–", "not measured"
 
 
@@ -164,6 +165,17 @@ def cost(results: Measurements) -> str:
     return table(head, lines)
 
 
+def profile(results: Measurements) -> str:
+    """Return which functions spend the time that the header in FastAPI's schema costs."""
+    head = ["function", "calls per request", "share of the time"]
+    if not results.profile:
+        return table(head, [[NOT_MEASURED] * len(head)])
+    shown = results.profile[:PROFILED]
+    lines = [[f"`{row.function}`", f"{row.calls:g}", f"{row.share:.0f} %"] for row in shown]
+    rest = 100 - sum(row.share for row in shown)
+    return table(head, [*lines, ["all others", IMPOSSIBLE, f"{rest:.0f} %"]])
+
+
 def judged(value: float | None, *, least: float = 0.0, most: float = inf) -> str:
     """Return the cell of a ratio with a target: the ratio, and whether it is in its bounds."""
     if value is None:
@@ -294,6 +306,7 @@ def replicas(results: Measurements) -> str:
 MADE = {
     "machine": machine,
     "targets": targets,
+    "profile": profile,
     "servers": servers,
     "choices": choices,
     "cost": cost,

@@ -20,7 +20,7 @@ from tests.apps.running import SECRET
 from tests.bench import charts, tables, time_rule
 from tests.bench.__main__ import folder_for
 from tests.bench.measure import Load, Round, Started
-from tests.bench.parts import MODULES, gateway, growth, replicas, sizes
+from tests.bench.parts import MODULES, gateway, growth, profile, replicas, sizes
 from tests.bench.parts.servers import as_row
 from tests.bench.results import FILE, NEED_DOCKER, PARTS, Front, Kind, Measurements, ReplicaRow, Speed, Spread, Via
 from tests.bench.run import PROGRAMS, commit
@@ -106,6 +106,16 @@ def test_apps(measured: Measurements) -> None:
         assert is_spread(row.of_published), row
         base = {Kind.UNCHECKED: row.of_unchecked, Kind.PUBLISHED: row.of_published}.get(row.kind)
         assert base in (None, Spread(1, 1, 1))
+
+
+def test_profile(measured: Measurements) -> None:
+    """The dearest function comes first, named from its package on; together they are most of what is spent."""
+    shares = [row.share for row in measured.profile]
+    assert shares == sorted(shares, reverse=True)
+    assert profile.LEAST <= shares[-1]
+    assert 70 < sum(shares) < 130
+    assert measured.profile[0].function == "fastapi/dependencies/utils.py: solve_dependencies"
+    assert all(row.calls >= 0 for row in measured.profile)
 
 
 def test_growth(measured: Measurements) -> None:

@@ -16,7 +16,12 @@ class BenchError(Exception):
 
 
 WITHOUT: dict[str, list[tuple[str, str]]] = {  # the same app, with no check at all
-    "cherrypy": [("cherrypy.Application.request_class = GatewayOnly", "")],
+    "cherrypy": [  # what its request class does besides stays: malformed requests are answered with 400
+        ('environ.setdefault("app.denial", rule.check(environ.pop(FIELD, None)))', "None"),
+        ("        self.header_list = [h for h in self.header_list if h[0] != HEADER.upper()]\n", ""),
+        ('        path = environ.get("RAW_URI", self.script_name + self.path_info)\n', ""),
+        ('if denial and (self.method, path.partition("?")[0]) not in OPEN:', "if denial:"),
+    ],
     "falcon": [("falcon.App(middleware=[GatewayOnly()], independent_middleware=False)", "falcon.App()")],
     "fastapi": [("Origin(dependencies=[Security(APIKeyHeader(name=HEADER, auto_error=False))])", "FastAPI()")],
     "litestar": [("app = Origin(", "app = Litestar(")],
