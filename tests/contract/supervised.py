@@ -54,7 +54,7 @@ def reloads(instance: Instance, deadline: float, meanwhile: Callable[[], object]
 
     for _ in range(2):  # a supervisor may give up on a worker that starts slowly: uvicorn does after 5 s
         psutil.Process(instance.pid).send_signal(signal.SIGHUP)
-        if wait_until(replaced, deadline / 2):
+        if wait_until(replaced, deadline):
             return True
     return False
 
