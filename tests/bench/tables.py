@@ -6,14 +6,17 @@ import sys
 from collections.abc import Iterable
 from math import inf
 from pathlib import Path
+from textwrap import fill
 
-from shared.apps import APPS
+from shared.apps import APPS, ROOT
 from shared.documents import with_part
 from tests.bench.results import FILE, NEED_DOCKER, PARTS, Front, Kind, Measurements, ServerRow, Speed, Spread
 from tests.bench.variants import SERVERS, UNDOCUMENTED, Server
 from tests.contract.groups import CASES, GROUPS
 
 KEPT, CHART, README = (Path(__file__).with_name(name) for name in (FILE, "servers.svg", "README.md"))
+FASTER = "apps/falcon/README.md#faster-behind-a-gateway"
+FIRST_README = ROOT / "README.md"
 BEHIND_GATEWAY = {case.name: case.requirement.level_at("gateway") for case in CASES}
 SHIPPED_OF_UNCHECKED, SMALLER = 0.97, {"fastapi": 0.93}  # at least: FastAPI's describes the header in its schema too
 REFUSAL_OF_GRANT = 1.3  # at most
@@ -180,6 +183,7 @@ def judged(value: float | None, *, least: float = 0.0, most: float = inf) -> str
     """Return the cell of a ratio with a target: the ratio, and whether it is in its bounds."""
     if value is None:
         return NOT_MEASURED
+    value = round(value, 3)  # what is shown is what is judged
     return f"{value:.3f}, {'met' if least <= value <= most else '**missed**'}"
 
 
@@ -318,6 +322,32 @@ MADE = {
 }
 
 
+def listed(words: list[str]) -> str:
+    """Return some words as a list in a sentence."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def summary(results: Measurements) -> str:
+    """Return the sentence of the first README: what the check takes, and what granian brings."""
+    shares = [
+        f"{max(0, 100 - 100 * row.of_unchecked.median):.0f} % in {APPS[row.app].title}"
+        for row in results.apps
+        if row.kind == Kind.PROTECTED and row.app in APPS
+    ]
+    rps = {(row.app, row.shipped, row.server): row.speed.rps.median for row in results.servers}
+    shipped = {app: median for (app, is_shipped, _), median in rps.items() if is_shipped}
+    gains = [
+        f"{rps[app, False, 'granian'] / shipped[app]:.1f} in {APPS[app].title}"
+        for app in APPS
+        if APPS[app].on_granian and app in shipped and (app, False, "granian") in rps
+    ]
+    text = (
+        f"Of a request's CPU time, the check takes {listed(shares)}. [Behind a gateway alone]({FASTER}), "
+        f"`make run-falcon SERVER=granian` multiplies the requests per second by {listed(gains)}."
+    )
+    return fill(text, 130, break_long_words=False, break_on_hyphens=False)
+
+
 def filled(readme: str, results: Measurements) -> str:
     """Return the README with every part of it that is made from results."""
     for name, make in MADE.items():
@@ -339,7 +369,8 @@ def keep(folder: Path) -> None:
         )
     shutil.copy(folder / FILE, KEPT)
     shutil.copy(folder / CHART.name, CHART)
-    print(f"{README.name}, {KEPT.name} and {CHART.name} in tests/bench are those of this run. Commit them.")
+    print(f"{README.name} at the top, and {README.name}, {KEPT.name} and {CHART.name} in tests/bench, are of this run.")
+    print("Commit them.")
 
 
 def main() -> None:
@@ -349,7 +380,9 @@ def main() -> None:
     folder = parser.parse_args().folder
     if folder:
         keep(folder)
-    README.write_text(filled(README.read_text(), Measurements.read(KEPT)))
+    results = Measurements.read(KEPT)
+    README.write_text(filled(README.read_text(), results))
+    FIRST_README.write_text(with_part(FIRST_README.read_text(), "cost", summary(results)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.apps import APPS, ROOT
+from shared.documents import with_part
 from tests.bench import tables
 from tests.bench.results import NEED_DOCKER, PARTS, AppRow, Kind, Measurements, Spread, digest, from_json
 from tests.bench.variants import PUBLISHED, SERVERS, WITHOUT, Server
@@ -29,6 +30,8 @@ def readme() -> str:
 def test_readme_shows_what_is_kept(kept: Measurements, readme: str) -> None:
     """Its tables are those of the results, and its chart was drawn from them."""
     assert tables.filled(readme, kept) == readme, "Run `make sync`, and commit what it changes."
+    first = tables.FIRST_README.read_text()
+    assert with_part(first, "cost", tables.summary(kept)) == first, "Run `make sync`, and commit what it changes."
     assert f"]({tables.CHART.name})" in readme
     assert digest(json.loads(tables.KEPT.read_text())) in tables.CHART.read_text()
 
