@@ -39,7 +39,7 @@ class SharedSecret:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ, self._looking = environ, threading.Lock()
-        self._accepted, self._problems = (b"", b""), set[str]()  # the current and the previous secret
+        self._accepted, self._problems = (b"", b""), set[str]()  # current and previous secret, replaced together
         self._last_use = self._next_note = 0.0  # of the previous one
         self._look()
 

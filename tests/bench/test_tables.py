@@ -10,7 +10,7 @@ import pytest
 from shared.apps import APPS, ROOT
 from shared.documents import with_part
 from tests.bench import tables
-from tests.bench.results import NEED_DOCKER, PARTS, AppRow, Kind, Measurements, Spread, digest, from_json
+from tests.bench.results import NEED_DOCKER, PARTS, AppRow, Kind, Measurements, ProfileRow, Spread, digest, from_json
 from tests.bench.variants import PUBLISHED, SERVERS, WITHOUT, Server
 from tests.contract.groups import CASES
 
@@ -250,6 +250,37 @@ def test_target_of_the_rule(dearest: float, expected: str, kept: Measurements) -
     assert lines(tables.targets(kept))["the rule, with one secret"][-1] == expected
     kept.rule = []
     assert lines(tables.targets(kept))["the rule, with one secret"][-1] == tables.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [([], "not measured"), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_listed(words: list[str], text: str) -> None:
+    """With commas, and "and" before the last."""
+    assert tables.listed(words) == text
+
+
+def test_summary(kept: Measurements) -> None:
+    """The share of the check, and how many times as fast granian is as what is shipped, for apps that run there."""
+    cpu = dict.fromkeys(Kind, 100.0) | {Kind.UNCHECKED: 95.0, Kind.UNDOCUMENTED: 97.0}
+    kept.apps = app_rows("fastapi", cpu, kept)
+    row = next(row for row in kept.servers if row.app == "falcon" and row.shipped)
+    fast = replace(row, server="granian", shipped=False, speed=replace(row.speed, rps=flat(3 * row.speed.rps.median)))
+    kept.servers = [row, fast, replace(row, app="cherrypy"), replace(fast, app="cherrypy")]
+    text = " ".join(tables.summary(kept).split())
+    assert "about 5 % in FastAPI (2 % without the header in its schema). " in text
+    assert "by 3.0 in Falcon, measured" in text
+    kept.apps, kept.servers = [], []
+    assert tables.summary(kept).count(tables.NOT_MEASURED) == 2
+
+
+def test_the_profile_adds_up(kept: Measurements) -> None:
+    """What is not shown is in the last line; without rows, that is said."""
+    kept.profile = [ProfileRow(f"f{number}", number, 10.0) for number in range(9)]
+    assert lines(tables.profile(kept))["`f7`"] == ["7", "10 %"]
+    assert lines(tables.profile(kept))["all others"] == [tables.IMPOSSIBLE, "20 %"]
+    kept.profile = []
+    assert tables.NOT_MEASURED in tables.profile(kept)
 
 
 def test_every_part_has_a_field() -> None:

@@ -44,7 +44,10 @@ def supervised(target: Target) -> tuple[Instance, Path, set[int]]:
 
 
 def reloads(instance: Instance, deadline: float, meanwhile: Callable[[], object] = lambda: None) -> bool:
-    """Send SIGHUP, and return whether all workers are replaced in time; `meanwhile` is called again and again."""
+    """Send SIGHUP, and once more if the workers are not replaced within a deadline; return whether they are in the end.
+
+    `meanwhile` is called again and again.
+    """
     before = workers(instance)
 
     def replaced() -> bool:

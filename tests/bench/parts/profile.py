@@ -28,7 +28,7 @@ def profiled(bench: Bench, edits: list[tuple[str, str]]) -> Found:
         done = subprocess.run(
             [sys.executable, "-P", SCRIPT, str(REQUESTS)],
             cwd=home,
-            env={**os.environ, **CONFIGURED, "PYTHONPATH": str(home)},
+            env={"PATH": os.environ["PATH"], **CONFIGURED, "PYTHONPATH": str(home)},
             capture_output=True,
             text=True,
         )
@@ -49,7 +49,7 @@ def measure(bench: Bench) -> Iterator[ProfileRow]:
             median(shipped.get(name, (0, 0))[value] - without.get(name, (0, 0))[value] for shipped, without in runs)
             for value in (0, 1)
         ]
-        for name in runs[0][0]
+        for name in {name for run in runs for found in run for name in found}
     }
     whole = sum(spent for spent, _ in more.values())
     bench.print_row("function", "", "calls", "share, %")
