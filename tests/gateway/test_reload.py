@@ -12,12 +12,13 @@ from tests.gateway.runner import Gateway, get, instead, without
 
 pytestmark = pytest.mark.usefixtures("haproxy")
 SOON = instead("ARRIVAL = 10.0", "ARRIVAL = 2.0", "places.py")
+KEPT = instead("timeout http-keep-alive 4s", "timeout http-keep-alive 60s")  # however long a reload takes
 
 
 @fails_for(connections=without("idle-close-on-response"))
 def test_connections_outlive_a_reload(start: Start) -> None:
     """A client may use a kept connection once more, and the answer says that it then closes."""
-    with start(config=OWN_GATEWAY) as (gateway, _), gateway.address.connect() as kept:
+    with start(config=OWN_GATEWAY, edit=KEPT) as (gateway, _), gateway.address.connect() as kept:
         sent = get(connection=b"Connection: keep-alive").replace(b"<key>", gateway.key().encode())
         assert respond(kept, sent).status == 200
         gateway.reload()
