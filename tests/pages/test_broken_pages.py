@@ -44,7 +44,7 @@ def inserted(path: str, heading: str, block: str, message: str) -> Break:
 OPENING, WHOAMI = "Open a route on purpose", '+@app.get("/whoami")'
 BREAKS = {
     "accepts every secret": Break(RULE, "return None if fits else INVALID", "return None", "expected 401"),
-    "accepts two secrets": Break(RULE, "if len(values) > 1:", "if len(values) > 9:", "the contract"),
+    "accepts two secrets": Break(RULE, "if len(sent) > 1:", "if len(sent) > 9:", "the contract"),
     "does not import": Break(CODE, "import HEADER, SharedSecret", "import Secret", "ImportError"),
     "does not start": Break(CODE, '"app:app"', '"app:nothing"', "at its start"),
     "is not installed": Break(REQUIREMENTS, "fastapi==", "fastapi==9999.", "No matching distribution"),
