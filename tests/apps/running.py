@@ -52,8 +52,13 @@ def previous(app: str, granian: bool) -> str:
 
 
 def set_up(app: str, folder: Path) -> Path:
-    """Copy an app to a folder that is not there yet, and do what its README says before the server is started."""
+    """Copy an app to a folder that is not there yet, and install it; return the folder."""
     run(f"cp -r apps/{app} {folder}; rm -rf {folder}/.env {folder}/.venv", ROOT)
+    install(folder)
+    return folder
+
+
+def install(folder: Path) -> None:
+    """Do what the README in an app's folder says before the server is started."""
     commands = readme_code(folder, "Run")[0].splitlines()
     run("\n".join(commands[:-1]), folder)
-    return folder

@@ -18,6 +18,7 @@ import requests
 from shared.app.shared_secret import HEADER
 from shared.apps import APPS, ORIGIN, ROOT, VENV
 from shared.documents import sections
+from tests.apps.running import install
 from tests.commands import ENVIRON, PROGRAMS, run
 from tests.markdown import blocks, readme_code
 from tests.pages.routes import DEADLINE, secret, status, try_changes
@@ -84,7 +85,7 @@ def test_contract(starter: Path, tmp_path: Path) -> None:
 def test_faster(starter: Path, tmp_path: Path) -> None:
     """What the README says about granian: its commands start a service that meets the contract behind a gateway."""
     folder = Path(shutil.copytree(starter, tmp_path / starter.name, ignore=shutil.ignore_patterns(".venv")))
-    run("\n".join(readme_code(folder, "Run")[0].splitlines()[:-1]), folder)  # all but the start
+    install(folder)
     commands = readme_code(folder, "Faster, behind a gateway")[0]
     (log := tmp_path / "log").touch()
     with UnloggedService(starter.name, ["sh", "-e", "-c", commands], folder, {}, log, PROGRAMS) as service:
