@@ -10,7 +10,7 @@ from textwrap import fill
 
 from shared.apps import APPS, ROOT
 from shared.documents import with_part
-from tests.bench.results import FILE, NEED_DOCKER, PARTS, Front, Kind, Measurements, ServerRow, Speed, Spread
+from tests.bench.results import FILE, NEED_DOCKER, PARTS, AppRow, Front, Kind, Measurements, ServerRow, Speed, Spread
 from tests.bench.variants import SERVERS, UNDOCUMENTED, Server
 from tests.contract.groups import CASES, GROUPS
 
@@ -37,6 +37,11 @@ def short(value: float) -> str:
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a table in Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
+
+
+def listed(words: list[str]) -> str:
+    """Return some words as a list in a sentence."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words or [NOT_MEASURED])
 
 
 def machine(results: Measurements) -> str:
@@ -136,9 +141,12 @@ def with_quartiles(ratio: Spread | None) -> str:
     return f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})" if ratio else NOT_MEASURED
 
 
-def absent(app: str, kind: Kind) -> str:
-    """Return the cell of a kind of request to an app that has no row."""
-    return IMPOSSIBLE if kind == Kind.UNDOCUMENTED and app not in UNDOCUMENTED else NOT_MEASURED
+def used(app: str, kind: Kind, row: AppRow | None) -> str:
+    """Return the cell of a kind of request to an app: the CPU time, and a ratio that has no column of its own."""
+    if row is None:
+        return IMPOSSIBLE if kind == Kind.UNDOCUMENTED and app not in UNDOCUMENTED else NOT_MEASURED
+    cpu = short(row.speed.cpu.median)
+    return f"{cpu} ({row.of_unchecked.median:.2f})" if kind == Kind.UNDOCUMENTED else cpu
 
 
 def cost(results: Measurements) -> str:
@@ -161,9 +169,7 @@ def cost(results: Measurements) -> str:
             lines.append([app, *[NOT_MEASURED] * (len(head) - 1)])
             continue
         shipped = rows[Kind.PROTECTED]
-        cpu = [short(rows[kind].speed.cpu.median) if kind in rows else absent(app, kind) for kind in shown]
-        if other := rows.get(Kind.UNDOCUMENTED):
-            cpu[list(shown).index(other.kind)] += f" ({other.of_unchecked.median:.2f})"
+        cpu = [used(app, kind, rows.get(kind)) for kind in shown]
         found = [with_quartiles(ratio) for ratio in (shipped.of_unchecked, shipped.of_published)]
         latencies = [short(latency.median) for latency in (shipped.speed.p50, shipped.speed.p99)]
         lines.append([app, *cpu, *found, *latencies])
@@ -246,7 +252,7 @@ def images(results: Measurements) -> str:
         return "No image was built."
     if not all(bases):
         return "What the images were built on was not recorded."
-    return f"The images were built without Docker's cache, on {' and '.join(bases)}."
+    return f"The images were built without Docker's cache, on {listed(bases)}."
 
 
 def alone(results: Measurements) -> str:
@@ -303,9 +309,9 @@ def replicas(results: Measurements) -> str:
             rest.append(app)
     text = f"Load, gateway and replicas share the machine's {cores} cores."
     if full:
-        text += f" These are at least {FULL} % busy, and so they are what limits, from {' and '.join(full)} on."
+        text += f" These are at least {FULL} % busy, and so they are what limits, from {listed(full)} on."
     if rest:
-        text += f" With {' and '.join(rest)} they are not: something else limits."
+        text += f" With {listed(rest)} they are not: something else limits."
     return f"{table(head, lines)}\n\n{text}"
 
 
@@ -322,11 +328,6 @@ MADE = {
     "gateway": gateway,
     "replicas": replicas,
 }
-
-
-def listed(words: list[str]) -> str:
-    """Return some words as a list in a sentence."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words or [NOT_MEASURED])
 
 
 def summary(results: Measurements) -> str:
